@@ -1,0 +1,58 @@
+"""One small file per process that says what it is doing; `tickloop status` and the demo read them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class StatusFile(msgspec.Struct, frozen=True):
+    """What one process says of itself.
+
+    Attributes:
+        name: collector, pipeline, api, dashboard, bot or simulator.
+        pid: its process id.
+        state: starting | working | ready | failed | stopped.
+        message: one line for a person.
+        detail: figures, by name.
+        written_at: real time, epoch seconds.
+    """
+
+    name: str
+    pid: int
+    state: str
+    message: str
+    detail: dict[str, Any]
+    written_at: float
+
+
+class StatusBoard:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, name: str, state: str, message: str = "", **detail: Any) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        status = StatusFile(name, os.getpid(), state, message, detail, time.time())
+        part = self._folder / f".{name}.{os.getpid()}.part"
+        part.write_bytes(msgspec.json.encode(status))
+        part.replace(self._folder / f"{name}.json")
+
+    def read(self, name: str) -> StatusFile | None:
+        """Give the last status of a process, or None when it never wrote one."""
+        try:
+            return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=StatusFile)
+        except FileNotFoundError:
+            return None
+
+    def read_all(self) -> list[StatusFile]:
+        names = sorted(path.stem for path in self._folder.glob("*.json")) if self._folder.is_dir() else []
+        return [status for name in names if (status := self.read(name)) is not None]
+
+    def clear(self) -> None:
+        if self._folder.is_dir():
+            for path in self._folder.glob("*.json"):
+                path.unlink(missing_ok=True)

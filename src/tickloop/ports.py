@@ -1,0 +1,322 @@
+"""What Tickloop needs from the outside, as Protocols. Each has one contract suite in `tests/contract`.
+
+Adapters implement these; services take them as arguments; `bootstrap` picks. Nothing here names a product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tickloop.domain.market import Candle, Side, Trade
+from tickloop.domain.tables import Table
+from tickloop.domain.window import Window
+
+
+class Clock(Protocol):
+    """Market time, perhaps accelerated, and a budget time that never stands."""
+
+    def now_ns(self) -> int:
+        """Give market time, epoch nanoseconds UTC."""
+
+    def now_ms(self) -> int:
+        """Give market time, epoch milliseconds UTC."""
+
+    def elapsed_s(self) -> float:
+        """Give seconds from an arbitrary start at the market's speed, running also while the market clock is held.
+
+        For request budgets only.
+        """
+
+    def real_seconds_until(self, ts_ms: int) -> float:
+        """Give real seconds until market time reaches `ts_ms`: 0 when past, infinite while the clock is held."""
+
+
+# --- exchange -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One WebSocket message as received, with the time of its receipt (market clock, ns)."""
+
+    raw: bytes
+    ts_received_ns: int
+
+
+class TradeFeed(Protocol):
+    """A live stream that reconnects by itself."""
+
+    def frames(self) -> AsyncIterator[Frame | Disconnected]:
+        """Yield messages, and a `Disconnected` where some may have been missed, until the consumer stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The stream was away: events between the two market times may be missing.
+
+    The first one of a feed has `since_ms` None: nothing was received before it.
+    """
+
+    since_ms: int | None
+    until_ms: int
+    reason: str
+
+
+class MarketData(Protocol):
+    """Public REST. Reads are retried inside, within the rate budget; `RetryableError` after the last try."""
+
+    def markets(self) -> list[str]:
+        """Give the codes of all markets on offer."""
+
+    def candles(self, market: str, window: Window) -> list[Candle]:
+        """Give the one-minute candles that exist in the window, oldest first. Empty minutes are absent.
+
+        Raises:
+            UnknownMarketError: if the exchange does not know the market.
+        """
+
+    def trades(self, market: str, window: Window) -> list[Trade]:
+        """Give the trades of the window that the exchange still has, in exchange order (oldest first).
+
+        `arrival` and `ts_received_ns` are 0: the journal sets them. `source` is REST.
+        """
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """A market order: a buy spends `krw`, a sell gives away `qty`; exactly one of them is set."""
+
+    client_order_id: str
+    market: str
+    side: Side
+    krw: Decimal | None = None
+    qty: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class VenueFill:
+    price: Decimal
+    qty: Decimal
+    funds: Decimal
+    ts_ms: int
+
+
+@dataclass(frozen=True)
+class VenueOrder:
+    """The exchange's view of one order. `is_closed` when it can fill no more, whatever it executed."""
+
+    client_order_id: str
+    venue_order_id: str
+    market: str
+    side: Side
+    is_closed: bool
+    executed_qty: Decimal
+    executed_funds: Decimal
+    paid_fee: Decimal
+    fills: tuple[VenueFill, ...] = ()
+
+
+@dataclass(frozen=True)
+class Balance:
+    currency: str
+    available: Decimal
+    locked: Decimal
+
+
+class Broker(Protocol):
+    """Private side of an exchange, or of a paper account."""
+
+    async def place(self, request: OrderRequest) -> VenueOrder:
+        """Send one order, once.
+
+        Raises:
+            RejectedError: the exchange refused it; it does not exist.
+            UnknownOutcomeError: the answer was lost; `find` the client_order_id before anything else.
+        """
+
+    async def find(self, client_order_id: str) -> VenueOrder | None:
+        """Give the order, or None when the exchange has none under this id."""
+
+    async def balances(self) -> list[Balance]: ...
+
+    async def close(self) -> None: ...
+
+
+# --- stores ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RawRead:
+    """Trades of a window from the raw store.
+
+    Attributes:
+        trades: a TRADE frame in trade order, one row per trade_id (the line of lowest arrival).
+        lines: trade lines seen for market and window, repeats included.
+        repeats: lines left out because their trade_id had come before.
+        dead: lines that could not be read since the last read; they were copied to the dead letter.
+    """
+
+    trades: pl.DataFrame
+    lines: int
+    repeats: int
+    dead: int
+
+
+class RawStore(Protocol):
+    """Raw events, append only."""
+
+    def read(self, market: str, window: Window) -> RawRead:
+        """Read the trades whose event time lies in the window."""
+
+    def append_repairs(self, trades: Sequence[Trade]) -> int:
+        """Append trades fetched from REST, in exchange order, and sync them; give the number of lines written."""
+
+
+class Lake(Protocol):
+    """One Parquet object per market and hour; a put replaces the whole object at once."""
+
+    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
+        """Write a TRADE frame; give its size in bytes. An empty frame is written too: it says that nothing came."""
+
+    def get(self, market: str, hour: Window) -> pl.DataFrame | None:
+        """Give the TRADE frame of an hour, or None when it was never written."""
+
+
+class Warehouse(Protocol):
+    """Tables of `domain.tables`, cut by windows."""
+
+    def replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
+        """Replace the rows of one market whose time lies in the window, in one transaction; give the rows written.
+
+        Raises:
+            DataError: if a row lies outside market or window, or a required value is missing or not finite.
+        """
+
+    def upsert(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert rows, replacing those of the same key, in one transaction."""
+
+    def add_new(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert the rows whose key is not there yet (first write wins); give how many were new."""
+
+    def read(
+        self,
+        table: Table,
+        market: str | None = None,
+        window: Window | None = None,
+        *,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Read rows in order of time, then key; all markets when None; only the `last` n by time when given."""
+
+    def close(self) -> None: ...
+
+
+class WindowLock(Protocol):
+    """One runner per step, market and window, across processes; freed when its process dies."""
+
+    def hold(self, step: str, market: str, window: Window) -> AbstractContextManager[bool]:
+        """Enter with True when the lock was free, False when another runner has it (do nothing then)."""
+
+
+# --- models ---------------------------------------------------------------------------------------------------
+
+
+class Model(Protocol):
+    """A fitted model: features in, log returns out. Saved without code, loaded without running any."""
+
+    family: str
+    feature_set: str
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give log(vwap of the target minute / last price), shape (n,), for features of shape (n, f)."""
+
+    def files(self) -> dict[str, bytes]:
+        """Give the saved form: file name -> bytes. The same fit on the same platform gives the same bytes."""
+
+
+class ModelFamily(Protocol):
+    """A kind of model, found by the entry-point group `tickloop.models`."""
+
+    name: str
+
+    def fit(
+        self,
+        features: NDArray[np.float64],
+        target: NDArray[np.float64],
+        names: Sequence[str],
+        feature_set: str,
+        seed: int,
+    ) -> Model: ...
+
+    def load(self, files: Mapping[str, bytes]) -> Model:
+        """Rebuild a model from `Model.files()`; `DataError` names the file and the field that is wrong."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One registered model of one market. `name` is `family-number`, as stored with forecasts."""
+
+    market: str
+    name: str
+    number: int
+    family: str
+    aliases: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    created_at_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Why the champion of a market is what it is, as of one slot."""
+
+    market: str
+    slot_start_ms: int
+    champion: str
+    previous: str | None
+    is_promoted: bool
+    reason: str
+    scores: Mapping[str, float]
+    decided_at_ms: int
+
+
+class ModelRegistry(Protocol):
+    """Experiments and registry in one: what was tried, what is registered, who is champion and why."""
+
+    def register(
+        self,
+        market: str,
+        family: str,
+        files: Mapping[str, bytes],
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        lineage: Mapping[str, str],
+        slot: Window | None = None,
+    ) -> ModelVersion:
+        """Log a candidate with its files and register it.
+
+        The same market, family and slot again gives the version that is there.
+        """
+
+    def log_metrics(self, version: ModelVersion, metrics: Mapping[str, float]) -> None: ...
+
+    def versions(self, market: str) -> list[ModelVersion]:
+        """Give all versions of a market, oldest first, with aliases, metrics and params."""
+
+    def champion(self, market: str) -> ModelVersion | None: ...
+
+    def files(self, version: ModelVersion) -> dict[str, bytes]: ...
+
+    def decide(self, decision: Decision) -> None:
+        """Store the decision and move the aliases `champion` and `previous`; the alias moves last."""
+
+    def decisions(self, market: str) -> Iterator[Decision]:
+        """Yield the decisions of a market, oldest first."""
