@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tickloop.domain.market import Candle, Side, Trade
+from tickloop.domain.orders import OrderEvent
 from tickloop.domain.tables import Table
 from tickloop.domain.window import Window
 
@@ -149,6 +150,18 @@ class Broker(Protocol):
     async def close(self) -> None: ...
 
 
+class OrderLog(Protocol):
+    """The bot's durable record of its orders."""
+
+    def append(self, event: OrderEvent) -> None:
+        """Write one event and return once it survives a power cut."""
+
+    def read(self) -> list[OrderEvent]:
+        """Give all events, oldest first; `DataError` names a line that is none."""
+
+    def close(self) -> None: ...
+
+
 # --- stores ---------------------------------------------------------------------------------------------------
 
 
@@ -177,6 +190,40 @@ class RawStore(Protocol):
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         """Append trades fetched from REST, in exchange order, and sync them; give the number of lines written."""
+
+
+class Journal(Protocol):
+    """Where the messages of one feed are kept, in the order of their arrival."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the feed must wait: `drain` before the next `append`."""
+
+    def append(self, frame: Frame) -> str:
+        """Queue one message; give its kind.
+
+        trade, ticker and orderbook are kept; status and error are not data; dead was no message of the exchange
+        and went, with its bytes, to the dead letter.
+
+        Raises:
+            HomeNotWritableError: the disk refused earlier messages, or is about to; stop reading the feed.
+        """
+
+    async def drain(self) -> None:
+        """Wait until there is room again."""
+
+    async def close(self) -> None:
+        """Write and sync everything that was appended, then let go."""
+
+
+class SessionLog(Protocol):
+    """When a feed was connected: between sessions events may be missing."""
+
+    async def connected(self, at_ms: int) -> None:
+        """Record that events are received from this market time on."""
+
+    async def disconnected(self, at_ms: int, reason: str) -> None:
+        """Record the market time up to which events were received, and why no longer."""
 
 
 class Lake(Protocol):

@@ -80,6 +80,7 @@ class ServeSettings(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
+    token: SecretStr | None = None  # asked for on every /v1 address when set; needed wherever it is not loopback
 
 
 class DashboardSettings(_Section):

@@ -1,11 +1,25 @@
-"""The registry of steps, and what a step may use."""
+"""What a step is and may use, and how one is run: its lock, its row in the run ledger. `chain.py` lists the steps."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
+import polars as pl
+
+from tickloop.domain.schedule import DONE, DUE, FAILED, Cadence, StepRule
+from tickloop.domain.tables import RUN
+from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_datetime
+from tickloop.errors import TickloopError, UnknownMarketError, WindowError
 from tickloop.ports import Clock, Lake, MarketData, ModelRegistry, RawStore, Warehouse, WindowLock
 from tickloop.settings import PromotionSettings, StrategySettings, TrainingSettings
+
+BUSY = "busy"
+
+_RELATED_MS = 8 * DAY_MS
+"""Runs that start up to this long before a window may be inputs of its steps: the longest slot, and a day."""
 
 
 class StepPorts(Protocol):
@@ -33,3 +47,118 @@ class StepPorts(Protocol):
     def promotion(self) -> PromotionSettings: ...
     @property
     def strategy(self) -> StrategySettings: ...
+
+
+class StepFunction(Protocol):
+    def __call__(self, ports: StepPorts, market: str, window: Window, /) -> dict[str, Any]:
+        """Replace exactly what the step makes of the window; run twice it gives the same rows. Give counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(StepRule):
+    """A step of the chain; `services/chain.py` lists them."""
+
+    run: StepFunction
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of one call.
+
+    Attributes:
+        state: done, or busy when another runner holds the window (nothing was run then).
+        detail: the step's counts.
+    """
+
+    step: str
+    market: str
+    window: Window
+    state: str
+    detail: Mapping[str, Any]
+
+
+def run_step(ports: StepPorts, step: Step, market: str, window: Window) -> RunResult:
+    """Run one step for one window under its lock and write the run ledger.
+
+    Raises:
+        UnknownMarketError: if the market is not one of this home.
+        WindowError: if the window is not over, not made of whole hours or, for a slot step, not a slot.
+        TickloopError: what the step raised, after it was recorded as failed.
+    """
+    _check(ports, step, market, window)
+    with ports.lock.hold(step.name, market, window) as is_ours:
+        if not is_ours:
+            return RunResult(step.name, market, window, BUSY, {})
+        try:
+            counts = step.run(ports, market, window)
+        except TickloopError as exc:
+            detail = {"error": str(exc), "kind": type(exc).__name__}
+            _record(ports, step.name, market, window, FAILED, detail)
+            raise
+        _record(ports, step.name, market, window, DONE, counts)
+    return RunResult(step.name, market, window, DONE, counts)
+
+
+class RunRow(NamedTuple):
+    step: str
+    market: str
+    window: Window
+    state: str
+    detail: Mapping[str, Any]
+
+
+def mark_due(ports: StepPorts, step: str, market: str, window: Window) -> None:
+    """Ask for a run of a step again; all that follows from it is due after it."""
+    _record(ports, step, market, window, DUE, {})
+
+
+def record_runs(ports: StepPorts, runs: Sequence[RunRow]) -> None:
+    """Write several rows of the run ledger in one transaction, newer than what these windows had."""
+    ports.warehouse.upsert(RUN, pl.DataFrame([_row(ports, run) for run in runs], schema=RUN.columns, orient="row"))
+
+
+def require_over(window: Window, now_ms: int) -> None:
+    """Pass windows that are over; `WindowError` for one that reaches past now."""
+    if window.end_ms > now_ms:
+        raise WindowError(
+            f"window {window} is not over at {to_datetime(now_ms):%Y-%m-%dT%H:%M:%SZ}; valid: an end before that"
+        )
+
+
+def _record(ports: StepPorts, step: str, market: str, window: Window, state: str, detail: Mapping[str, Any]) -> None:
+    record_runs(ports, [RunRow(step, market, window, state, detail)])
+
+
+def _row(ports: StepPorts, run: RunRow) -> tuple[Any, ...]:
+    start = max(0, run.window.start_ms - _RELATED_MS)
+    related = ports.warehouse.read(RUN, run.market, Window(start, run.window.end_ms))
+    is_own = (pl.col("step") == run.step) & (pl.col("window_start") == run.window.start)
+    own = related.filter(is_own & (pl.col("window_end") == run.window.end))
+    before = int(own["attempts"][0]) if own.height and own["state"][0] == FAILED else 0
+    # Above all runs that could be its inputs, also where the market clock stands or was set back.
+    newest = int(related["sequence"].max() or 0)  # type: ignore[arg-type]
+    return (
+        run.market,
+        run.step,
+        run.window.start,
+        run.window.end,
+        run.state,
+        max(ports.clock.now_ns(), newest + 1),
+        to_datetime(ports.clock.now_ms()),
+        before + 1 if run.state != DUE else 0,
+        json.dumps(run.detail, sort_keys=True, default=str),
+    )
+
+
+def _check(ports: StepPorts, step: Step, market: str, window: Window) -> None:
+    if market not in ports.markets:
+        raise UnknownMarketError(market, ports.markets)
+    require_over(window, ports.clock.now_ms())
+    list(window.hours())
+    slot_ms = ports.training.slot_hours * HOUR_MS
+    start = window.start_ms - window.start_ms % slot_ms
+    if step.cadence is Cadence.SLOT and window != Window(start, start + slot_ms):
+        raise WindowError(
+            f"{step.name} runs for slots of {ports.training.slot_hours} h, but the window is {window}; "
+            f"valid: {Window(start, start + slot_ms)}"
+        )

@@ -1,0 +1,35 @@
+# Everyday commands. `make demo` and `make test` need nothing but git, make and Python 3.11 to 3.14.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test check bench docs clean
+
+setup: $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/tickloop demo $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
+	$(BIN)/python -m pytest tests/integration tests/e2e -q
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/.demo
+	$(BIN)/python scripts/write_reference.py
+
+$(VENV)/.demo: constraints.txt pyproject.toml scripts/setup.sh
+	sh scripts/setup.sh $(VENV) demo
+
+$(VENV)/.test: constraints.txt pyproject.toml scripts/setup.sh
+	sh scripts/setup.sh $(VENV) demo,test
+
+clean:
+	rm -rf $(VENV) build dist src/tickloop.egg-info

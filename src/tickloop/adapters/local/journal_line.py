@@ -1,0 +1,146 @@
+"""One line of the journal: the exchange's message, its bytes unchanged, and four fields of ours at the end.
+
+`ts_received` (ns), `arrival` (strictly increasing per writer), `@timestamp` (event time, for the indexer) and
+`doc_id` (the same for every delivery of the same event). Pure: bytes and values only.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from tickloop.adapters.upbit.events import INT64_MAX, MarketEvent, Nanos, TickerEvent, TradeEvent
+from tickloop.adapters.upbit.parse import BAD_JSON, SIDE_OF, explain
+from tickloop.domain.market import QTY_UNITS, Source, Trade
+from tickloop.errors import CorruptLineError
+
+MOST = 2**64 - 1
+"""Integers above it, or below int64, cannot be carried by the shipper and the search index."""
+
+DOC_ID = b'"doc_id":"'
+
+_WORD_OF = {side: word for word, side in SIDE_OF.items()}
+_DIGITS = bytes(ord("0") if chr(code).isdigit() else ord(" ") for code in range(128)) + b" " * 128
+_LONG = b"0" * 19  # no integer with fewer digits leaves int64
+
+
+class TradeLine(TradeEvent, frozen=True, kw_only=True, gc=False):
+    """What readers need of a trade's line; a line of a repair lacks what REST does not tell."""
+
+    ts_received: Nanos
+    arrival: Nanos
+    source: Literal["stream", "rest"] = "stream"
+
+
+_TRADE_LINES = msgspec.json.Decoder(TradeLine)
+
+
+def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -> bytes:
+    """Make the line of one message by appending fields to its bytes.
+
+    Raises:
+        CorruptLineError: the message is not UTF-8, or holds an integer that later stores cannot take.
+    """
+    _check_text(raw)
+    # A line break between two tokens means nothing in JSON, but it would end the line.
+    body = raw.rstrip()[:-1].replace(b"\n", b" ")
+    ts_ms, doc_id = _address(event, raw)
+    return b'%b,"ts_received":%d,"arrival":%d,"@timestamp":"%b","doc_id":"%b"}\n' % (
+        body,
+        ts_received_ns,
+        arrival,
+        iso_ms(ts_ms),
+        doc_id,
+    )
+
+
+def repair_line(trade: Trade, ts_received_ns: int, arrival: int) -> bytes:
+    """Make the line of a trade fetched from REST: the same fields and `doc_id`, those that REST lacks absent."""
+    moment = datetime.fromtimestamp(trade.ts_event_ms // 1000, UTC)
+    body = {
+        "type": "trade",
+        "code": trade.market,
+        "trade_date": f"{moment:%Y-%m-%d}",
+        "trade_time": f"{moment:%H:%M:%S}",
+        "trade_timestamp": trade.ts_event_ms,
+        "trade_price": trade.price,
+        "trade_volume": msgspec.Raw(_volume_text(trade.qty_e8)),
+        "ask_bid": _WORD_OF[trade.side],
+        "change": trade.change.value,
+        "sequential_id": trade.trade_id,
+        "source": Source.REST.value,
+        "ts_received": ts_received_ns,
+        "arrival": arrival,
+        "@timestamp": iso_ms(trade.ts_event_ms).decode(),
+        "doc_id": trade_doc_id(trade.market, trade.trade_id).decode(),
+    }
+    return msgspec.json.encode(body) + b"\n"
+
+
+def read_trade(line: bytes) -> TradeLine:
+    """Read a trade's line; `CorruptLineError` names the field, its value and what would be valid."""
+    try:
+        return _TRADE_LINES.decode(line)
+    except BAD_JSON as exc:
+        raise explain(line, exc) from exc
+
+
+def trade_marker(market: str) -> bytes:
+    """Give the bytes that every line of a trade of this market contains, and no line of another market or type."""
+    return DOC_ID + b"trade:%b:" % market.encode()
+
+
+def has_doc_id(line: bytes) -> bool:
+    return line.endswith(b'"}') and line.rfind(DOC_ID) > 0
+
+
+def trade_doc_id(market: str, trade_id: int) -> bytes:
+    return b"trade:%b:%d" % (market.encode(), trade_id)
+
+
+def iso_ms(ts_ms: int) -> bytes:
+    """Write epoch milliseconds as `2024-01-22T00:00:00.000Z`."""
+    return b"%b.%03dZ" % (_iso_second(ts_ms // 1000), ts_ms % 1000)
+
+
+@lru_cache(maxsize=1024)  # thousands of events share a second
+def _iso_second(ts_s: int) -> bytes:
+    return datetime.fromtimestamp(ts_s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+
+
+def _address(event: MarketEvent, raw: bytes) -> tuple[int, bytes]:
+    """Give event time (ms) and `doc_id`."""
+    if isinstance(event, TradeEvent):
+        return event.trade_timestamp, trade_doc_id(event.code, event.sequential_id)
+    kind = b"ticker" if isinstance(event, TickerEvent) else b"orderbook"
+    return event.timestamp, b"%b:%b:%d:%08x" % (kind, event.code.encode(), event.timestamp, zlib.crc32(raw))
+
+
+def _volume_text(qty_e8: int) -> bytes:
+    whole, part = divmod(qty_e8, QTY_UNITS)
+    return f"{whole}.{part:08d}".rstrip("0").rstrip(".").encode()
+
+
+def _check_text(raw: bytes) -> None:
+    try:
+        if not raw.isascii():
+            raw.decode()
+        if _LONG in raw.translate(_DIGITS):
+            _check_integers(msgspec.json.decode(raw), "message")
+    except BAD_JSON as exc:
+        raise CorruptLineError(f"message {raw[:120]!r} cannot be read whole: {exc}") from exc
+
+
+def _check_integers(value: Any, path: str) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_integers(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            _check_integers(inner, f"{path}[...]")
+    elif isinstance(value, int) and not -INT64_MAX - 1 <= value <= MOST:
+        raise CorruptLineError(f"{path} = {value}: an integer must lie between {-INT64_MAX - 1} and {MOST}")

@@ -1,0 +1,98 @@
+"""Segments of a journal: files that only grow, named so that their names sort by the market time of their start."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tickloop.adapters.local.files import sync_folder, writing
+from tickloop.domain.window import HOUR_MS
+
+HOUR_NS = HOUR_MS * 1_000_000
+_SECOND_NS = 1_000_000_000
+_TAIL_BYTES = 256 * 1024
+
+_NAME = re.compile(r"^(\d{8}T\d{6})-([A-Za-z0-9_.-]+)-(\d{9})([0-9a-f]{6})\.jsonl$")
+_ARRIVAL = re.compile(rb'"arrival":(\d{1,19})[,}]')
+
+
+@dataclass(frozen=True, order=True)
+class SegmentFile:
+    """A segment as its name tells of it. Order is that of start, within one writer that of writing."""
+
+    start_ns: int
+    writer: str
+    path: Path
+
+
+class OpenSegment:
+    """A new segment under the pen. Its name is unique, so no line is ever added to an older file."""
+
+    def __init__(self, folder: Path, writer: str, start_ns: int) -> None:
+        start = datetime.fromtimestamp(start_ns // _SECOND_NS, UTC)
+        unique = f"{start_ns % _SECOND_NS:09d}{secrets.token_hex(3)}"
+        self.path = folder / f"{start:%Y%m%dT%H%M%S}-{writer}-{unique}.jsonl"
+        self.hour = start_ns // HOUR_NS
+        self.size = 0
+        with writing(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+            self._descriptor = os.open(self.path, flags, 0o644)
+            sync_folder(folder)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; `HomeNotWritableError` when the disk takes no more, what it took stays."""
+        left = memoryview(data)
+        with writing(self.path):
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        self.size += len(data)
+
+    def sync(self) -> None:
+        with writing(self.path):
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def list_segments(folder: Path) -> list[SegmentFile]:
+    """Give the segments of a journal by start; none when the folder is not there yet."""
+    if not folder.is_dir():
+        return []
+    return sorted(found for path in folder.iterdir() if (found := _segment_of(path)) is not None)
+
+
+def last_arrival(folder: Path, writer: str) -> int:
+    """Give the `arrival` of the last line that a writer wrote, -1 when it wrote none."""
+    own = [segment for segment in list_segments(folder) if segment.writer == writer]
+    for segment in reversed(own):
+        found = _last_arrival_in(segment.path)
+        if found is not None:
+            return found
+    return -1
+
+
+def _segment_of(path: Path) -> SegmentFile | None:
+    match = _NAME.match(path.name)
+    if match is None:
+        return None
+    second, writer, fraction, _ = match.groups()
+    start = datetime.strptime(second, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return SegmentFile(int(start.timestamp()) * _SECOND_NS + int(fraction), writer, path)
+
+
+def _last_arrival_in(path: Path) -> int | None:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for length in (_TAIL_BYTES, size):
+            file.seek(max(0, size - length))
+            tail = file.read(length)
+            found = _ARRIVAL.findall(tail, 0, tail.rfind(b"\n") + 1)
+            if found:
+                return int(found[-1])
+    return None

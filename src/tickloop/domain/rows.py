@@ -1,0 +1,71 @@
+"""What every warehouse asks of the rows it is given, and the order in which it gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import polars as pl
+
+from tickloop.domain.tables import TRADE, TRADE_ORDER, Table
+from tickloop.domain.window import Window
+from tickloop.errors import DataError
+
+
+def order_of(table: Table) -> tuple[str, ...]:
+    """Give the columns that rows are read by: time, then key; for trades (ts_event, arrival, trade_id)."""
+    first = TRADE_ORDER if table is TRADE else (table.time,)
+    return (*first, *(name for name in table.key if name not in first))
+
+
+def check_rows(table: Table, rows: pl.DataFrame, market: str | None = None, window: Window | None = None) -> None:
+    """Pass rows that a table may hold.
+
+    Args:
+        market: every row must be of this market; None accepts any.
+        window: every row's time must lie in it; None accepts any.
+
+    Raises:
+        DataError: naming table, field, value and row (counted from 0) of the first problem, and what would be valid.
+    """
+    _check_columns(table, rows)
+    for name in table.required:
+        _refuse(table, rows, name, rows[name].is_null(), "a value")
+    for name, dtype in table.columns.items():
+        if dtype.is_float():
+            _refuse(table, rows, name, ~rows[name].is_finite(), "a finite number")
+    if market is not None:
+        _refuse(table, rows, "market", rows["market"] != market, repr(market))
+    if window is not None:
+        inside = rows[table.time].is_between(window.start, window.end, closed="left")
+        _refuse(table, rows, table.time, ~inside, f"a time in {window}")
+
+
+def check_unique(table: Table, rows: pl.DataFrame) -> None:
+    """Pass rows of which no two have the same key; `DataError` names the first key that comes twice."""
+    twice = rows.select(table.key).filter(pl.struct(table.key).is_duplicated())
+    if twice.height:
+        raise key_taken(table, twice.row(0), "comes twice in the rows")
+
+
+def key_taken(table: Table, values: Sequence[object], why: str) -> DataError:
+    key = ", ".join(f"{name}={_shown(value)}" for name, value in zip(table.key, values, strict=True))
+    return DataError(f"table {table.name}: key ({key}) {why}; valid: one row per key")
+
+
+def _check_columns(table: Table, rows: pl.DataFrame) -> None:
+    if rows.columns != list(table.columns):
+        raise DataError(f"table {table.name}: columns are {rows.columns}; valid: {list(table.columns)}")
+    for name, dtype in table.columns.items():
+        if rows.schema[name] != dtype:
+            raise DataError(f"table {table.name}: column {name} is {rows.schema[name]}; valid: {dtype}")
+
+
+def _refuse(table: Table, rows: pl.DataFrame, name: str, is_wrong: pl.Series, valid: str) -> None:
+    if is_wrong.any():
+        row = is_wrong.arg_true()[0]
+        raise DataError(f"table {table.name}: {name} = {_shown(rows[name][row])} in row {row}; valid: {valid}")
+
+
+def _shown(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)

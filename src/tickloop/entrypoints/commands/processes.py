@@ -1,0 +1,86 @@
+"""Commands that run until they are stopped: one for each process of a home."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tickloop.entrypoints.commands.options import Home
+
+
+def register(app: typer.Typer) -> None:
+    for command in (sim, collect, pipeline, serve, dashboard, trade):
+        app.command()(command)
+
+
+def sim(
+    home: Home = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 9000,
+    recording: Annotated[str, typer.Option("--recording", help="candles or bursts.")] = "candles",
+    start_ms: Annotated[
+        int, typer.Option("--start-ms", help="Market time of the first start, epoch ms UTC.")
+    ] = 1_705_881_600_000,
+    speed: Annotated[float, typer.Option("--speed", help="Market seconds per second.")] = 60.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the made trades.")] = 20240122,
+    hold: Annotated[bool, typer.Option("--hold", help="Let the market clock stand until it is told to run.")] = False,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Withhold trades, so that the ledger has something to show.")
+    ] = False,
+) -> None:
+    """Run the exchange simulator alone."""
+    from tickloop.entrypoints import mains
+    from tickloop.simulator.config import SimulatorConfig
+
+    settings = mains.start("simulator", home)
+    exchange = settings.exchange
+    config = SimulatorConfig(
+        folder=settings.paths.simulator,
+        recording=recording,
+        start_ms=start_ms,
+        speed=speed,
+        host=host,
+        port=port,
+        is_held=hold,
+        with_gaps=gaps,
+        seed=seed,
+        access_key=exchange.access_key.get_secret_value() if exchange.access_key else "simulator",
+        secret_key=exchange.secret_key.get_secret_value() if exchange.secret_key else "simulator",
+    )
+    raise typer.Exit(mains.simulator(settings, config))
+
+
+def collect(home: Home = None) -> None:
+    """Stream live trades and tickers into the journal."""
+    from tickloop.entrypoints import mains
+
+    raise typer.Exit(mains.collector(mains.start("collector", home)))
+
+
+def pipeline(home: Home = None) -> None:
+    """Back-fill, then run every step whose window is due."""
+    from tickloop.entrypoints import mains
+
+    raise typer.Exit(mains.pipeline(mains.start("pipeline", home)))
+
+
+def serve(home: Home = None) -> None:
+    """Run the forecast API."""
+    from tickloop.entrypoints import mains
+
+    raise typer.Exit(mains.api(mains.start("api", home)))
+
+
+def dashboard(home: Home = None) -> None:
+    """Run the pages; their live source is the API."""
+    from tickloop.entrypoints import mains
+
+    raise typer.Exit(mains.dashboard(mains.start("dashboard", home)))
+
+
+def trade(home: Home = None) -> None:
+    """Run the bot against the exchange of the settings; only a simulated one is allowed so far."""
+    from tickloop.entrypoints import mains
+
+    raise typer.Exit(mains.bot(mains.start("bot", home)))

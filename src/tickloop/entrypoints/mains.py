@@ -1,0 +1,164 @@
+"""The body of each long-running process: adapters from `bootstrap`, one service, status for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from tickloop.adapters.local.status import StatusBoard
+from tickloop.bootstrap import open_app
+from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
+from tickloop.errors import SettingsError
+from tickloop.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tickloop.simulator.config import SimulatorConfig
+
+log = structlog.get_logger()
+
+
+def start(name: str, home: Path | None) -> Settings:
+    """Tie this process to its supervisor, set up its log and read its settings."""
+    die_with_parent()
+    configure_logging()
+    settings = load_settings(home)
+    StatusBoard(settings.paths.status).write(name, "starting")
+    return settings
+
+
+def simulator(settings: Settings, config: SimulatorConfig) -> int:
+    from tickloop.simulator.server import serve
+
+    board = StatusBoard(settings.paths.status)
+
+    def ready(url: str) -> None:
+        board.write("simulator", "ready", f"{config.recording} at {config.speed:g}x on {url}", url=url)
+
+    return run_async("simulator", board, lambda stop: serve(config, ready, stop))
+
+
+def collector(settings: Settings) -> int:
+    from tickloop.services.collect import Collected, collect
+
+    app = open_app(settings)
+    types = ("trade", "ticker", "orderbook") if settings.collect.with_orderbook else ("trade", "ticker")
+
+    def report(state: Collected) -> None:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(state.kinds.items())) or "nothing yet"
+        is_connected = state.connected_at_ms is not None
+        app.board.write(
+            "collector",
+            "ready" if is_connected else "starting",
+            f"{kinds}; connected {state.connections} times",
+            **dict(state.kinds),
+            waits=state.waits,
+        )
+
+    async def main(stop: asyncio.Event) -> None:
+        await collect(app.feed(types), app.journal(), app.sessions(), report, stop)
+
+    return run_async("collector", app.board, main)
+
+
+def pipeline(settings: Settings) -> int:
+    from tickloop.services.pipeline import run_pipeline
+
+    app = open_app(settings)
+
+    def status(state: str, message: str = "", **detail: Any) -> None:
+        app.board.write("pipeline", state, message, **detail)
+
+    def main(stop: threading.Event) -> None:
+        with app:
+            run_pipeline(app, settings.history, status, stop)
+
+    return run_threaded("pipeline", app.board, main)
+
+
+def api(settings: Settings) -> int:
+    from tickloop.entrypoints.api.runtime import ServingRuntime
+    from tickloop.entrypoints.api.server import serve_api
+    from tickloop.entrypoints.decoding import decode
+
+    app = open_app(settings)
+
+    def ready(url: str) -> None:
+        app.board.write("api", "ready", f"forecasts on {url}, described at {url}/docs", url=url)
+
+    async def main(stop: asyncio.Event) -> None:
+        runtime = ServingRuntime(
+            clock=app.clock,
+            feed=app.feed(("trade", "ticker")),
+            decode=decode,
+            market_data=app.market_data,
+            warehouse=app.warehouse,
+            registry=app.registry,
+            forecasters=[app.forecaster(market, is_stored=True) for market in app.markets],
+            forecast_delay_ms=app.strategy.forecast_delay_ms,
+        )
+        token = settings.serve.token.get_secret_value() if settings.serve.token is not None else None
+        await serve_api(runtime, settings.serve.host, settings.serve.port, token, ready, stop)
+
+    with app:
+        return run_async("api", app.board, main)
+
+
+def dashboard(settings: Settings) -> int:
+    from tickloop.entrypoints.dashboard.run import run_dashboard
+
+    board = StatusBoard(settings.paths.status)
+    pages, serve = settings.dashboard, settings.serve
+
+    def ready(url: str) -> None:
+        board.write("dashboard", "ready", f"pages on {url}", url=url)
+
+    def main(_stop: threading.Event) -> None:
+        run_dashboard(f"http://{serve.host}:{serve.port}", pages.host, pages.port, ready)
+
+    return run_threaded("dashboard", board, main)
+
+
+def bot(settings: Settings) -> int:
+    from tickloop.entrypoints.decoding import decode_trade
+    from tickloop.services.trade import Bot
+
+    require_simulator(settings)
+    app = open_app(settings)
+
+    def report(message: str, detail: dict[str, Any]) -> None:
+        app.board.write("bot", "ready", message, **detail)
+
+    async def main(stop: asyncio.Event) -> None:
+        broker, order_log = app.broker(), app.order_log()
+        try:
+            bot = Bot(
+                name=settings.bot,
+                ports=app,
+                feed=app.feed(("trade",)),
+                broker=broker,
+                order_log=order_log,
+                parse=decode_trade,
+                forecaster_for=lambda market: app.forecaster(market, is_stored=False),
+                report=report,
+            )
+            await bot.run(stop)
+        finally:
+            await broker.close()
+            order_log.close()
+
+    with app:
+        return run_async("bot", app.board, main)
+
+
+def require_simulator(settings: Settings) -> None:
+    """Refuse an exchange that is not on this machine: live trading comes with an opt-in of its own."""
+    if urlsplit(settings.exchange.rest_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise SettingsError(
+            f"exchange.rest_url = {settings.exchange.rest_url!r} is not a simulator on this machine; valid so far for"
+            " `tickloop trade`: http://127.0.0.1:PORT"
+        )

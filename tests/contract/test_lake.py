@@ -1,0 +1,143 @@
+"""What every lake does, then what the folder of Parquet files does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fakes import START_MS, trade_frame
+from tickloop.adapters.local.lake import ParquetLake
+from tickloop.domain.market import Change, Side, Source, Trade
+from tickloop.domain.tables import TRADE
+from tickloop.domain.window import HOUR_MS, Window, hour_of
+from tickloop.errors import DataError, HomeNotWritableError, UsageError
+from tickloop.ports import Lake
+
+HOUR = hour_of(START_MS)
+
+
+def trades_of(hour: Window = HOUR, count: int = 3) -> pl.DataFrame:
+    made = [
+        Trade(
+            market="KRW-BTC",
+            trade_id=17_058_816_000_000_000 + number,
+            ts_event_ms=hour.start_ms + number,
+            ts_received_ns=hour.start_ms * 1_000_000 + 50_123_456 + number,
+            arrival=hour.start_ms * 1_000_000 + 50_123_456 + number,
+            price=57_898_000.0 + 1_000 * number,
+            qty_e8=7_342_213,
+            side=Side.BUY if number % 2 else Side.SELL,
+            change=Change.RISE,
+            source=Source.STREAM if number else Source.REST,
+        )
+        for number in range(count)
+    ]
+    return trade_frame(made)
+
+
+def test_hour_comes_back_exactly_as_it_was_put(lake: Lake) -> None:
+    """Columns, types, zones, enums and order are those of the TRADE table."""
+    trades = trades_of()
+
+    size = lake.put("KRW-BTC", HOUR, trades)
+    found = lake.get("KRW-BTC", HOUR)
+
+    assert size > 0
+    assert found is not None
+    assert found.schema == pl.Schema(TRADE.columns)
+    assert found.equals(trades)
+
+
+def test_empty_hour_is_not_an_hour_that_was_never_written(lake: Lake) -> None:
+    """An empty frame says that nothing came; None says that nobody looked."""
+    lake.put("KRW-BTC", HOUR, TRADE.empty())
+
+    found = lake.get("KRW-BTC", HOUR)
+
+    assert found is not None
+    assert found.equals(TRADE.empty())
+    assert lake.get("KRW-ETH", HOUR) is None
+    assert lake.get("KRW-BTC", hour_of(HOUR.end_ms)) is None
+
+
+def test_second_put_replaces_the_first(lake: Lake) -> None:
+    """A put is the whole hour, not an addition."""
+    lake.put("KRW-BTC", HOUR, trades_of(count=5))
+
+    lake.put("KRW-BTC", HOUR, trades_of(count=2))
+
+    found = lake.get("KRW-BTC", HOUR)
+    assert found is not None
+    assert found.equals(trades_of(count=2))
+
+
+def test_trade_of_another_hour_is_refused_and_the_old_hour_stands(lake: Lake) -> None:
+    """The message names the field, the value and the window."""
+    lake.put("KRW-BTC", HOUR, trades_of())
+
+    with pytest.raises(DataError, match=r"ts_event = 2024-01-22T01:00:00.*; valid: a time in 2024-01-22T00"):
+        lake.put("KRW-BTC", HOUR, trades_of(hour_of(HOUR.end_ms)))
+
+    found = lake.get("KRW-BTC", HOUR)
+    assert found is not None
+    assert found.equals(trades_of())
+
+
+def test_file_lies_under_market_date_and_hour_of_utc(tmp_path: Path) -> None:
+    """The path is a contract: other tools read the lake by it."""
+    lake = ParquetLake(tmp_path)
+
+    lake.put("KRW-BTC", hour_of(START_MS + 23 * HOUR_MS), TRADE.empty())
+
+    files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == ["market=KRW-BTC/date=2024-01-22/hour=23.parquet"]
+
+
+def test_polars_reads_the_file_without_our_code(tmp_path: Path) -> None:
+    """The values are plain Parquet types, not a private encoding."""
+    ParquetLake(tmp_path).put("KRW-BTC", HOUR, trades_of())
+
+    found = pl.read_parquet(tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet", hive_partitioning=False)
+
+    assert found["price"].to_list() == [57_898_000.0, 57_899_000.0, 57_900_000.0]
+    assert found["ts_event"].dtype == pl.Datetime("ms", "UTC")
+    assert found["side"].to_list() == ["SELL", "BUY", "SELL"]
+
+
+@pytest.mark.parametrize("keep", [0, 10, 600])
+def test_file_cut_short_is_reported_by_its_path(tmp_path: Path, keep: int) -> None:
+    """A damaged file never passes for an empty or shorter hour."""
+    lake = ParquetLake(tmp_path)
+    lake.put("KRW-BTC", HOUR, trades_of())
+    path = tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet"
+    path.write_bytes(path.read_bytes()[:keep])
+
+    with pytest.raises(DataError, match=r"hour=00\.parquet cannot be read"):
+        lake.get("KRW-BTC", HOUR)
+
+
+def test_file_of_another_hour_in_this_place_is_reported(tmp_path: Path) -> None:
+    """Somebody's copy to the wrong name is seen."""
+    lake = ParquetLake(tmp_path)
+    lake.put("KRW-BTC", HOUR, trades_of())
+    path = tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet"
+    path.rename(path.with_name("hour=01.parquet"))
+
+    with pytest.raises(DataError, match=r"hour=01\.parquet cannot be read"):
+        lake.get("KRW-BTC", hour_of(HOUR.end_ms))
+
+
+def test_folder_that_cannot_be_written_asks_the_operator(tmp_path: Path) -> None:
+    """A file stands where the lake's folder should be."""
+    (tmp_path / "lake").write_text("")
+
+    with pytest.raises(HomeNotWritableError, match="cannot be written"):
+        ParquetLake(tmp_path / "lake").put("KRW-BTC", HOUR, trades_of())
+
+
+def test_market_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    """A market is part of the path, so its form is checked here too."""
+    with pytest.raises(UsageError, match=r"'\.\./x' has not the form of a market"):
+        ParquetLake(tmp_path).get("../x", HOUR)

@@ -1,0 +1,277 @@
+"""In-memory doubles of the ports. They pass the same contract suites as the real adapters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from tickloop.domain.market import Candle, Source, Trade
+from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of
+from tickloop.domain.tables import TRADE, TRADE_ORDER, Table
+from tickloop.domain.window import Window
+from tickloop.errors import DataError, UnknownMarketError, UsageError
+from tickloop.ports import Clock, Decision, ModelVersion, RawRead
+
+START_MS = 1_705_881_600_000
+"""2024-01-22T00:00:00Z, where `FixedClock` stands at first."""
+
+
+class FixedClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self._now_ns = now_ms * 1_000_000
+        self._elapsed_ns = 0
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def now_ms(self) -> int:
+        return self._now_ns // 1_000_000
+
+    def elapsed_s(self) -> float:
+        return self._elapsed_ns / 1e9
+
+    def real_seconds_until(self, ts_ms: int) -> float:
+        return max(0.0, (ts_ms * 1_000_000 - self._now_ns) / 1e9)
+
+    def advance(self, ms: int) -> None:
+        self._now_ns += ms * 1_000_000
+        self._elapsed_ns += ms * 1_000_000
+
+    def set(self, now_ms: int) -> None:
+        """Move market time alone; the budget time stays."""
+        self._now_ns = now_ms * 1_000_000
+
+
+def trade_frame(trades: Sequence[Trade]) -> pl.DataFrame:
+    """Give a TRADE frame in trade order."""
+    columns = {
+        "market": [trade.market for trade in trades],
+        "trade_id": [trade.trade_id for trade in trades],
+        "ts_event": [trade.ts_event_ms for trade in trades],
+        "ts_received": [trade.ts_received_ns for trade in trades],
+        "arrival": [trade.arrival for trade in trades],
+        "price": [trade.price for trade in trades],
+        "qty_e8": [trade.qty_e8 for trade in trades],
+        "side": [trade.side.value for trade in trades],
+        "change": [trade.change.value for trade in trades],
+        "source": [trade.source.value for trade in trades],
+    }
+    whole = {name: pl.Int64() if dtype.is_temporal() else dtype for name, dtype in TRADE.columns.items()}
+    return pl.DataFrame(columns, schema=whole).cast(dict(TRADE.columns)).sort(TRADE_ORDER)
+
+
+class FakeMarketData:
+    """Candles and trades given at the start; `asked` records each call as (what, market, window)."""
+
+    def __init__(
+        self,
+        candles: Sequence[Candle] = (),
+        trades: Sequence[Trade] = (),
+        known: Sequence[str] = ("KRW-BTC", "KRW-ETH"),
+    ) -> None:
+        self.known = list(known)
+        self.stored_candles = list(candles)
+        self.stored_trades = list(trades)
+        self.asked: list[tuple[str, str, Window]] = []
+
+    def markets(self) -> list[str]:
+        return list(self.known)
+
+    def candles(self, market: str, window: Window) -> list[Candle]:
+        self._ask("candles", market, window)
+        found = [one for one in self.stored_candles if one.market == market and one.ts_open_ms in window]
+        return sorted(found, key=lambda candle: candle.ts_open_ms)
+
+    def trades(self, market: str, window: Window) -> list[Trade]:
+        self._ask("trades", market, window)
+        found = [one for one in self.stored_trades if one.market == market and one.ts_event_ms in window]
+        return [replace(trade, arrival=0, ts_received_ns=0, source=Source.REST) for trade in found]
+
+    def _ask(self, what: str, market: str, window: Window) -> None:
+        self.asked.append((what, market, window))
+        if market not in self.known:
+            raise UnknownMarketError(market, tuple(self.known))
+
+
+class FakeRawStore:
+    """Trade lines in a list; a repair gets the next arrival."""
+
+    def __init__(self, trades: Sequence[Trade] = (), dead: int = 0) -> None:
+        self.lines = list(trades)
+        self.dead = dead
+
+    def read(self, market: str, window: Window) -> RawRead:
+        lines = [trade for trade in self.lines if trade.market == market and trade.ts_event_ms in window]
+        first: dict[int, Trade] = {}
+        for trade in sorted(lines, key=lambda trade: trade.arrival):
+            first.setdefault(trade.trade_id, trade)
+        dead, self.dead = self.dead, 0
+        return RawRead(trade_frame(list(first.values())), len(lines), len(lines) - len(first), dead)
+
+    def append_repairs(self, trades: Sequence[Trade]) -> int:
+        arrival = max((trade.arrival for trade in self.lines), default=0)
+        for offset, trade in enumerate(trades, start=1):
+            self.lines.append(replace(trade, arrival=arrival + offset, ts_received_ns=arrival + offset))
+        return len(trades)
+
+
+class MemoryLake:
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, Window], pl.DataFrame] = {}
+
+    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
+        check_rows(TRADE, trades, market, hour)
+        self._objects[market, hour] = trades
+        return int(trades.estimated_size())
+
+    def get(self, market: str, hour: Window) -> pl.DataFrame | None:
+        return self._objects.get((market, hour))
+
+
+class MemoryWarehouse:
+    """One frame per table."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, pl.DataFrame] = {}
+
+    def replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
+        check_rows(table, rows, market, window)
+        check_unique(table, rows)
+        stored = self._stored(table)
+        is_old = (pl.col("market") == market) & pl.col(table.time).is_between(window.start, window.end, closed="left")
+        others = stored.filter(~is_old)
+        taken = rows.join(others, on=list(table.key), how="semi").select(table.key)
+        if taken.height:
+            raise key_taken(table, taken.row(0), f"is there already outside {window}")
+        self._frames[table.name] = pl.concat([others, rows])
+        return rows.height
+
+    def upsert(self, table: Table, rows: pl.DataFrame) -> int:
+        check_rows(table, rows)
+        self._frames[table.name] = pl.concat([self._stored(table), rows]).unique(table.key, keep="last")
+        return rows.height
+
+    def add_new(self, table: Table, rows: pl.DataFrame) -> int:
+        check_rows(table, rows)
+        stored = self._stored(table)
+        both = pl.concat([stored, rows]).unique(table.key, keep="first", maintain_order=True)
+        self._frames[table.name] = both
+        return both.height - stored.height
+
+    def read(
+        self, table: Table, market: str | None = None, window: Window | None = None, *, last: int | None = None
+    ) -> pl.DataFrame:
+        if last is not None and last < 0:
+            raise UsageError(f"last = {last} rows cannot be read; valid: 0 or more")
+        rows = self._stored(table)
+        if market is not None:
+            rows = rows.filter(pl.col("market") == market)
+        if window is not None:
+            rows = rows.filter(pl.col(table.time).is_between(window.start, window.end, closed="left"))
+        rows = rows.sort(order_of(table))
+        return rows if last is None else rows.tail(last)
+
+    def close(self) -> None:
+        pass
+
+    def _stored(self, table: Table) -> pl.DataFrame:
+        return self._frames.get(table.name, table.empty())
+
+
+class MemoryWindowLock:
+    """One instance stands for one machine: each `hold` in it is another runner."""
+
+    def __init__(self) -> None:
+        self._held: set[tuple[str, str, Window]] = set()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def hold(self, step: str, market: str, window: Window) -> Iterator[bool]:
+        key = (step, market, window)
+        with self._guard:
+            is_free = key not in self._held
+            self._held.add(key)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._held.discard(key)
+
+
+class MemoryRegistry:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._versions: dict[str, list[ModelVersion]] = {}
+        self._files: dict[tuple[str, str], dict[str, bytes]] = {}
+        self._slots: dict[tuple[str, str, Window | None], str] = {}
+        self._aliases: dict[str, dict[str, str]] = {}
+        self._decisions: dict[str, list[Decision]] = {}
+        self.lineage: dict[tuple[str, str], dict[str, str]] = {}
+
+    def register(
+        self,
+        market: str,
+        family: str,
+        files: Mapping[str, bytes],
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        lineage: Mapping[str, str],
+        slot: Window | None = None,
+    ) -> ModelVersion:
+        known = self._slots.get((market, family, slot))
+        if known is not None:
+            return self._named(market, known)
+        stored = self._versions.setdefault(market, [])
+        name = f"{family}-{len(stored) + 1}"
+        texts = {key: str(value) for key, value in params.items()}
+        stored.append(
+            ModelVersion(market, name, len(stored) + 1, family, (), dict(metrics), texts, self._clock.now_ms())
+        )
+        self._files[market, name] = dict(files)
+        self._slots[market, family, slot] = name
+        self.lineage[market, name] = dict(lineage)
+        return self._named(market, name)
+
+    def log_metrics(self, version: ModelVersion, metrics: Mapping[str, float]) -> None:
+        stored = self._versions[version.market]
+        old = stored[version.number - 1]
+        stored[version.number - 1] = replace(old, metrics={**old.metrics, **metrics})
+
+    def versions(self, market: str) -> list[ModelVersion]:
+        return [self._named(market, version.name) for version in self._versions.get(market, [])]
+
+    def champion(self, market: str) -> ModelVersion | None:
+        name = self._aliases.get(market, {}).get("champion")
+        return None if name is None else self._named(market, name)
+
+    def files(self, version: ModelVersion) -> dict[str, bytes]:
+        return dict(self._files[version.market, version.name])
+
+    def decide(self, decision: Decision) -> None:
+        for name in (decision.champion, decision.previous or decision.champion):
+            self._named(decision.market, name)
+        stored = self._decisions.setdefault(decision.market, [])
+        if not stored or replace(stored[-1], decided_at_ms=decision.decided_at_ms) != decision:
+            stored.append(decision)
+        aliases = self._aliases.setdefault(decision.market, {})
+        if decision.previous is not None:
+            aliases["previous"] = decision.previous
+        aliases["champion"] = decision.champion
+
+    def decisions(self, market: str) -> Iterator[Decision]:
+        yield from self._decisions.get(market, [])
+
+    def _named(self, market: str, name: str) -> ModelVersion:
+        names = [version.name for version in self._versions.get(market, [])]
+        if name not in names:
+            raise DataError(f"model version {name!r} of {market} is not registered; valid: {names or 'none'}")
+        aliases = tuple(sorted(key for key, value in self._aliases.get(market, {}).items() if value == name))
+        return replace(self._versions[market][names.index(name)], aliases=aliases)
