@@ -136,7 +136,6 @@ class App:
         Raises:
             SettingsError: without keys.
         """
-        from tickloop.adapters.upbit.auth import Credentials
         from tickloop.adapters.upbit.broker import UpbitBroker
 
         exchange = self.settings.exchange
@@ -145,8 +144,9 @@ class App:
                 "exchange.access_key and exchange.secret_key are not set; valid: the keys of an account,"
                 " by TICKLOOP_EXCHANGE__ACCESS_KEY and TICKLOOP_EXCHANGE__SECRET_KEY"
             )
-        keys = Credentials(exchange.access_key.get_secret_value(), exchange.secret_key.get_secret_value())
-        return UpbitBroker(exchange.rest_url, keys)
+        return UpbitBroker(
+            exchange.rest_url, exchange.access_key.get_secret_value(), exchange.secret_key.get_secret_value()
+        )
 
     def order_log(self) -> FileOrderLog:
         from tickloop.adapters.local.order_log import FileOrderLog

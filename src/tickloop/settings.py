@@ -6,9 +6,9 @@ import tomllib
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tickloop.domain.market import is_market
@@ -29,6 +29,7 @@ class ExchangeSettings(_Section):
     websocket_url: str = "wss://api.upbit.com/websocket/v1"
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
+    is_path_invented: bool = False  # the exchange is a simulator that makes its trades from candles
 
 
 class CollectSettings(_Section):
@@ -64,6 +65,13 @@ class PromotionSettings(_Section):
     optimize: Literal["minimize", "maximize"] = "minimize"
     min_improvement: float = Field(default=0.0, ge=0)
     max_bias_bp: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _direction(self) -> Self:
+        right = "maximize" if self.metric == "profit_krw" else "minimize"
+        if self.optimize != right:
+            raise ValueError(f"optimize {self.optimize!r} would promote the worst by {self.metric}; valid: {right!r}")
+        return self
 
 
 class StrategySettings(_Section):

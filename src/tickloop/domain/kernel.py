@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import config
+from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+RULES = Path(__file__).parent
 
 
 def kernel(function: F) -> F:
@@ -15,4 +22,33 @@ def kernel(function: F) -> F:
 
     No fastmath: sums must give the same bits in training, serving, back-test and bot.
     """
+    setattr(config, "CACHE_LOCATOR_CLASSES", f"{__name__}.BesideSource,{__name__}.InUserFolder")  # noqa: B010 (untyped)
     return cast("F", numba.njit(cache=True, error_model="numpy")(function))
+
+
+@lru_cache(maxsize=1)
+def rules_stamp(folder: Path = RULES) -> str:
+    """Give the hash of every rule's source.
+
+    A compiled kernel holds those that it calls from other modules. numba looks at its own file only, so after an
+    edit of `strategy.py` the compiled replay would go on with the old `decide`, and the bot would not.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Stamped:
+    """Makes cached code out of date when any rule has changed."""
+
+    def get_source_stamp(self) -> tuple[object, str]:
+        return super().get_source_stamp(), rules_stamp()  # type: ignore[misc]  # of the locator beside it
+
+
+class BesideSource(_Stamped, InTreeCacheLocator):
+    """Cache in `__pycache__`."""
+
+
+class InUserFolder(_Stamped, UserWideCacheLocator):
+    """Cache in the user's folder where the package cannot be written."""

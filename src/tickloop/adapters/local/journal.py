@@ -166,7 +166,7 @@ def _trades_in(data: bytes, market: str, segment: str) -> tuple[list[TradeLine],
     for line in data.split(b"\n")[:-1]:
         try:
             if marker in line:
-                trades.append(read_trade(line))
+                trades.append(read_trade(line, market))
             elif not has_doc_id(line):
                 raise CorruptLineError(f"journal line {line[:120]!r} does not end in a doc_id; valid: what was written")
         except CorruptLineError as exc:

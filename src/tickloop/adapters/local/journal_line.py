@@ -81,12 +81,15 @@ def repair_line(trade: Trade, ts_received_ns: int, arrival: int) -> bytes:
     return msgspec.json.encode(body) + b"\n"
 
 
-def read_trade(line: bytes) -> TradeLine:
+def read_trade(line: bytes, market: str) -> TradeLine:
     """Read a trade's line; `CorruptLineError` names the field, its value and what would be valid."""
     try:
-        return _TRADE_LINES.decode(line)
+        trade = _TRADE_LINES.decode(line)
     except BAD_JSON as exc:
         raise explain(line, exc) from exc
+    if trade.code != market:
+        raise CorruptLineError(f"journal line with the doc_id of {market}: code = {trade.code!r}; valid: {market!r}")
+    return trade
 
 
 def trade_marker(market: str) -> bytes:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 from pathlib import Path
 
 import msgspec
 
-from tickloop.domain.orders import OrderEvent
+from tickloop.adapters.local.files import not_writable, sync_folder, try_lock
+from tickloop.domain.orders import OrderEvent, OrderState
 from tickloop.errors import DataError, HomeBusyError, HomeNotWritableError
+
+_TORN = b"# torn: "
 
 
 class FileOrderLog:
@@ -31,25 +34,28 @@ class FileOrderLog:
             folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as exc:
-            raise HomeNotWritableError(f"order log {self._path} cannot be written: {exc.strerror}") from exc
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
+            raise not_writable(self._path, exc.strerror or str(exc)) from exc
+        if not try_lock(self._descriptor):
             os.close(self._descriptor)
-            raise HomeBusyError(f"bot folder {folder} is in use by another bot; give this one another name") from exc
-        self._end_torn_line()
+            raise HomeBusyError(f"bot folder {folder} is in use by another bot; give this one another name")
+        try:
+            self._end_torn_line()
+            sync_folder(folder)  # a new file's name must survive a power cut too
+        except OSError as exc:
+            os.close(self._descriptor)
+            raise not_writable(self._path, exc.strerror or str(exc)) from exc
 
     def append(self, event: OrderEvent) -> None:
         """Write one event and wait until the disk has it."""
         line = msgspec.json.encode(event) + b"\n"
         try:
-            written = os.write(self._descriptor, line)
-            if written != len(line):
-                raise OSError(28, "the disk took only a part of the line")
-            os.fdatasync(self._descriptor)
+            self._end_torn_line()  # of an append that the disk refused in the middle
+            self._write(line)
         except OSError as exc:
+            fate = "; it was not sent" if event.state is OrderState.INTENT else "; the next start asks for it again"
             raise HomeNotWritableError(
-                f"order log {self._path} did not take order {event.client_order_id}: {exc.strerror}; it was not sent"
+                f"order log {self._path} did not take that {event.client_order_id} is {event.state.value}:"
+                f" {exc.strerror}{fate}"
             ) from exc
 
     def read(self) -> list[OrderEvent]:
@@ -60,9 +66,7 @@ class FileOrderLog:
         """
         events = []
         for number, line in enumerate(self._path.read_bytes().split(b"\n")[:-1], start=1):
-            if not line:
-                continue
-            if line.startswith(_TORN):
+            if not line or line.startswith(_TORN):
                 continue
             try:
                 events.append(msgspec.json.decode(line, type=OrderEvent))
@@ -81,8 +85,9 @@ class FileOrderLog:
         start = data.rfind(b"\n") + 1
         # The torn event was never acted on: its write had not returned. It stays readable for a person.
         os.ftruncate(self._descriptor, start)
-        os.write(self._descriptor, _TORN + data[start:].replace(b"\n", b" ") + b"\n")
+        self._write(_TORN + data[start:] + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        if os.write(self._descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, "the disk took only a part of the line")
         os.fdatasync(self._descriptor)
-
-
-_TORN = b"# torn: "

@@ -53,6 +53,10 @@ def backtest(
         str | None, typer.Option("--model", help="A version such as ridge-2; the champion if left out.")
     ] = None,
     mode: Annotated[str, typer.Option("--mode", help="bars or ticks.")] = "bars",
+    fill_model: Annotated[str, typer.Option("--fill-model", help="Ticks only: spread, or last (2023).")] = "spread",
+    latency_ms: Annotated[
+        int | None, typer.Option("--latency-ms", help="Ticks only; the fill model's if left out.")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,6 +76,9 @@ def backtest(
             version_name=model,
             preset=preset,
             mode=cast("Literal['bars', 'ticks']", mode),
+            latency_ms=latency_ms,
+            fill_model=fill_model,
+            is_path_invented=app.settings.exchange.is_path_invented,
         )
     summary = result.summary()
     if as_json:

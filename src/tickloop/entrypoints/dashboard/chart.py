@@ -1,4 +1,9 @@
-"""Candles with forecast line and marks: our small component around the bundled charting library."""
+"""Candles with forecast line and marks, and the purse: our small component around the bundled charting library.
+
+The library has 200 KB and Streamlit sends a component's whole script with each change of its data. So the library is
+a component of its own, which never changes and stands outside everything that refreshes; the chart's own script is
+small and waits for it.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +13,40 @@ from typing import Any
 
 import streamlit as st
 
-from tickloop.entrypoints.dashboard.views import BUY_COLOR, SELL_COLOR
-
 STATIC = Path(__file__).parent / "static"
-HEIGHT_PX = 460
+HEIGHT_PX = 440
+PURSE_HEIGHT_PX = 260
 
-_COLORS = {"text": "#8b93a5", "grid": "rgba(139, 147, 165, 0.18)", "buy": BUY_COLOR, "sell": SELL_COLOR}
+_LIBRARY_END = 'window.dispatchEvent(new Event("tickloop-library"));\nexport default function () {}\n'
+
+
+def load_library() -> None:
+    """Bring the charting library to the browser, once per page load; call it outside of every fragment."""
+    _library()(key="tickloop-library")
+
+
+def show_market(data: dict[str, Any]) -> None:
+    """Draw one market, `views.chart_data`; the same mount takes new data without being built again."""
+    _chart()(key="tickloop-market", data={"layout": "market", "height": HEIGHT_PX, **data})
+
+
+def show_purse(data: dict[str, Any]) -> None:
+    """Draw the bot's equity, `views.purse_data`."""
+    _chart()(key="tickloop-purse", data={"layout": "purse", "height": PURSE_HEIGHT_PX, **data})
 
 
 @cache
-def _component() -> Any:
+def _library() -> Any:
     library = (STATIC / "lightweight-charts.standalone.production.js").read_text(encoding="utf-8")
-    ours = (STATIC / "chart.js").read_text(encoding="utf-8")
+    return st.components.v2.component("tickloop.library", js=f"{library}\n{_LIBRARY_END}", isolate_styles=False)
+
+
+@cache
+def _chart() -> Any:
     return st.components.v2.component(
         "tickloop.chart",
         html='<div class="tickloop-chart"></div>',
-        css=f".tickloop-chart {{ height: {HEIGHT_PX}px; width: 100%; }}",
-        js=f"{library}\n{ours}",
+        css=".tickloop-chart { width: 100%; }",
+        js=(STATIC / "chart.js").read_text(encoding="utf-8"),
         isolate_styles=False,
     )
-
-
-def show_chart(data: dict[str, Any]) -> None:
-    """Draw one market; the same mount takes new data without being built again."""
-    _component()(key="tickloop-chart", data={**data, "colors": _COLORS}, height=HEIGHT_PX)

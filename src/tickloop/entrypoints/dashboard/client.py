@@ -14,9 +14,18 @@ Row = dict[str, Any]
 
 
 class ApiClient:
-    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
+    """Reads the API. Every method raises `RetryableError` when it does not answer, or not with what was asked for."""
+
+    def __init__(self, url: str, token: str | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
-        self._client = client or httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            timeout=TIMEOUT_S,
+            transport=transport,
+            trust_env=False,  # a proxy of the environment has no business between two programs of one home
+        )
 
     def status(self) -> Row:
         found: Row = self._get("/v1/status")
@@ -38,8 +47,8 @@ class ApiClient:
     def models(self, market: str) -> list[Row]:
         return self._rows("/v1/models", market=market)
 
-    def decisions(self, market: str) -> list[Row]:
-        return self._rows("/v1/decisions", market=market)
+    def decisions(self, market: str, last: int = 20) -> list[Row]:
+        return self._rows("/v1/decisions", market=market, last=last)
 
     def backtests(self, market: str) -> list[Row]:
         return self._rows("/v1/backtests", market=market)
@@ -54,8 +63,26 @@ class ApiClient:
 
     def _get(self, path: str, **query: Any) -> Any:
         try:
-            answer = self._client.get(path, params=query)
+            answer = self._http.get(path, params=query)
             answer.raise_for_status()
-        except httpx.HTTPError as exc:
-            raise RetryableError(f"the API at {self.url} did not answer {path}: {exc}") from exc
-        return answer.json()
+            return answer.json()
+        except (httpx.HTTPError, ValueError) as exc:
+            reason = str(exc) or type(exc).__name__
+            raise RetryableError(f"the API at {self.url} did not answer {path}: {reason}") from exc
+
+
+class _Shared:
+    """The client that the pages use. Streamlit runs the script by its path, so nothing can be passed to it."""
+
+    client: ApiClient | None = None
+
+
+def share(client: ApiClient) -> None:
+    """Give the pages of this process their client."""
+    _Shared.client = client
+
+
+def shared() -> ApiClient:
+    """Give the client of this process; `run_dashboard` or a test has set it."""
+    assert _Shared.client is not None, "share() comes before the first page"
+    return _Shared.client

@@ -1,75 +1,100 @@
-"""Runs the pages in this process: Streamlit's own server, headless, on loopback."""
+"""Runs the pages in this process: Streamlit's own server, headless, ended by an event of ours."""
 
 from __future__ import annotations
 
-import os
-import threading
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import httpx
+from streamlit import config
+from streamlit.web import bootstrap
+from streamlit.web.server import Server
 
-from tickloop.errors import PortInUseError
+from tickloop.entrypoints.dashboard.client import ApiClient, share
+from tickloop.errors import PortInUseError, SettingsError
 
-API_VARIABLE = "TICKLOOP_DASHBOARD_API"
-"""How the script that Streamlit runs learns where the API is; set by `run_dashboard` alone."""
+STOP_S = 1.0
+"""Real seconds for open pages to be told that the server goes; then their sockets are cut."""
 
-_HEALTH_DEADLINE_S = 30.0
+
+async def serve_dashboard(
+    client: ApiClient, host: str, port: int, ready: Callable[[str], None], stop: asyncio.Event
+) -> None:
+    """Serve the pages until `stop` is set.
+
+    Signals belong to the process: Streamlit's `bootstrap.run` would take them over, so its server is run without it.
+
+    Args:
+        port: 0 takes a free one.
+        ready: called once with the address, when the pages answer.
+
+    Raises:
+        PortInUseError: if another program has the port.
+        SettingsError: if this machine cannot listen there.
+    """
+    check_port(host, port)
+    share(client)
+    bootstrap.load_config_options(_options(host, port))
+    server = Server(str(Path(__file__).with_name("app.py")), is_hello=False)
+    await server.start()
+    bootstrap.prepare_streamlit_environment(server.main_script_path)
+    ready(f"http://{host}:{config.get_option('server.port')}")
+    await stop.wait()
+    server.stop()
+    with contextlib.suppress(TimeoutError):  # of a page that does not let go: the process ends all the same
+        await asyncio.wait_for(server.stopped, STOP_S)
 
 
 def run_dashboard(api_url: str, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the pages until SIGTERM or SIGINT, which Streamlit turns into an orderly stop.
+    """Serve the pages until SIGTERM or SIGINT; `serve_dashboard` for a process that has no loop of its own."""
 
-    Args:
-        ready: called once, from another thread, with the address of the pages when they answer.
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve_dashboard(ApiClient(api_url), host, port, ready, stop)
+
+    asyncio.run(body())
+
+
+def check_port(host: str, port: int) -> None:
+    """Pass an address that can be listened on: Streamlit itself would end the process without a word for ours.
 
     Raises:
-        PortInUseError: if the port is taken.
+        PortInUseError: if another program has the port.
+        SettingsError: if this machine cannot listen there.
     """
-    check_port(host, port)
-    os.environ[API_VARIABLE] = api_url
-    from streamlit.web import bootstrap
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"dashboard.port = {port} of {host} is in use by another program; valid: a free one, or 0"
+            ) from exc
+        raise SettingsError(
+            f"cannot listen on dashboard.host = {host!r}, port {port}: {exc}; valid: 127.0.0.1 and 1024 to 65535"
+        ) from exc
 
-    options = {
+
+def _options(host: str, port: int) -> dict[str, Any]:
+    return {
         "server.address": host,
         "server.port": port,
         "server.headless": True,
         "server.fileWatcherType": "none",
+        "server.allowedHosts": [host, "localhost", "127.0.0.1"],
         "browser.gatherUsageStats": False,
-        "global.developmentMode": False,
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "global.developmentMode": False,
         "logger.level": "warning",
+        "theme.primaryColor": "#2f6fab",  # the default is the red that means a fall here
     }
-    script = str(Path(__file__).with_name("app.py"))
-    bootstrap.load_config_options(flag_options={name.replace(".", "_"): value for name, value in options.items()})
-    url = f"http://{host}:{port}"
-    threading.Thread(target=_tell_when_healthy, args=(url, ready), daemon=True).start()
-    bootstrap.run(script, False, [], {})
-
-
-def check_port(host: str, port: int) -> None:
-    """Pass a port that nobody listens on; `PortInUseError` otherwise."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as exc:
-            raise PortInUseError(
-                f"dashboard.port = {port} on {host} cannot be used: {exc.strerror}; valid: a free port (0 is not one)"
-            ) from exc
-
-
-def _tell_when_healthy(url: str, ready: Callable[[str], None]) -> None:
-    transport = httpx.HTTPTransport(retries=0)
-    pause = threading.Event()
-    with httpx.Client(transport=transport, timeout=1.0, trust_env=False) as client:
-        for _ in range(int(_HEALTH_DEADLINE_S / 0.1)):
-            try:
-                if client.get(f"{url}/_stcore/health").is_success:
-                    ready(url)
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet: asked again until the deadline
-            pause.wait(0.1)

@@ -92,6 +92,7 @@ rest_url = "http://127.0.0.1:{ports.simulator}"
 websocket_url = "ws://127.0.0.1:{ports.simulator}/websocket/v1"
 access_key = "{access}"
 secret_key = "{secret}"
+is_path_invented = {str(options.recording.name == "candles").lower()}
 
 [history]
 backfill_days = {options.recording.backfill_days}

@@ -1,0 +1,70 @@
+"""Answers and failures of Upbit in our own words: the one place that decides what may be repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tickloop.adapters.upbit.events import ExchangeErrorEvent
+from tickloop.errors import AuthError, ExchangeError, RejectedError, RetryableError
+
+NOT_FOUND = 404
+TOO_MANY = (429, 418)
+"""429: over the limit of this second. 418: went on regardless, and is locked out for a while."""
+
+_TIMED_OUT = 408
+_SERVER = 500
+_AUTH = (401,)
+_AUTH_NAMES = ("out_of_scope",)  # comes with 401 or 403, depending on the area
+_LOCKED_OUT_S = 60.0  # the time of a 418 is not documented; it grows on repetition
+
+# Refusals on the socket that go away by themselves; all others mean that our request is wrong.
+_PASSING = ("TOO_MANY_REQUEST",)
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    name: str | int = ""
+    message: str = ""
+
+
+class _ErrorAnswer(msgspec.Struct, frozen=True):
+    error: _ErrorBody
+
+
+def error_of(status: int, body: bytes, headers: Mapping[str, str]) -> ExchangeError:
+    """Translate an answer that is not a success.
+
+    Source: Upbit developer centre, errors and rate limits; 429 and 418 may come as JSON or as plain text.
+    """
+    name, message = _read_error(status, body)
+    if status in TOO_MANY:
+        wait_s = 1.0 if status == TOO_MANY[0] else _LOCKED_OUT_S
+        return RetryableError(f"the exchange limits requests ({status}): {message}", _retry_after(headers, wait_s))
+    if status >= _SERVER or status == _TIMED_OUT:
+        return RetryableError(f"the exchange failed ({status} {name}): {message}", _retry_after(headers, 1.0))
+    if status in _AUTH or name in _AUTH_NAMES:
+        return AuthError(f"the exchange does not accept the API key: {name} ({status}): {message}")
+    return RejectedError(name, message, status)
+
+
+def socket_error_of(event: ExchangeErrorEvent) -> ExchangeError:
+    """Translate an error object that came on the socket."""
+    if event.name in _PASSING:
+        return RetryableError(f"the exchange refused a message on the socket: {event.name}: {event.message}")
+    if event.name == "INVALID_AUTH":
+        return AuthError(f"the exchange does not accept the API key: {event.name}: {event.message}")
+    return RejectedError(event.name, event.message, 400)
+
+
+def _read_error(status: int, body: bytes) -> tuple[str, str]:
+    try:
+        error = msgspec.json.decode(body, type=_ErrorAnswer).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return str(status), body[:200].decode(errors="replace").strip() or "no message"
+    return str(error.name), error.message
+
+
+def _retry_after(headers: Mapping[str, str], default_s: float) -> float:
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else default_s

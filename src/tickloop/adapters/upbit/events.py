@@ -1,0 +1,116 @@
+"""Upbit's WebSocket messages in DEFAULT format, as typed values. Unknown fields are allowed and ignored.
+
+Source: Upbit developer centre, WebSocket reference: ticker, trade, orderbook; errors and status.
+"""
+
+from __future__ import annotations
+
+import decimal
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+INT64_MAX = 2**63 - 1
+_YEAR_9999_MS = 253_402_300_799_999
+
+Code = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,10}-[A-Z0-9]{1,20}$")]
+Price = Annotated[float, Meta(gt=0)]
+Amount = Annotated[float, Meta(ge=0)]
+Millis = Annotated[int, Meta(ge=0, le=_YEAR_9999_MS)]
+Nanos = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+TradeId = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+ChangeWord = Literal["RISE", "EVEN", "FALL"]
+TakerSide = Literal["ASK", "BID"]
+
+# A rounded or cut quantity would break the ledger's exact sums, so anything inexact raises.
+_EXACT = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow])
+_MOST = Decimal(INT64_MAX) / Decimal(10**8)
+
+
+def qty_e8_of(volume: Decimal) -> int:
+    """Give a quantity in whole units of 1e-8.
+
+    Raises:
+        ValueError: not finite, not positive, over int64, or with more than 8 decimals.
+    """
+    if not volume.is_finite() or not 0 < volume <= _MOST:
+        raise ValueError(f"quantity {volume} is not a number above 0 and below {_MOST:.0f}")
+    try:
+        return int(_EXACT.to_integral_exact(_EXACT.scaleb(volume, 8)))
+    except decimal.DecimalException as exc:
+        raise ValueError(f"quantity {volume} has more than 8 decimals") from exc
+
+
+class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="trade"):
+    """One trade. `ask_bid` is the side of the taker; `trade_volume` is exact, as in the JSON text."""
+
+    code: Code
+    trade_price: Price
+    trade_volume: Decimal
+    ask_bid: TakerSide
+    change: ChangeWord
+    trade_timestamp: Millis
+    sequential_id: TradeId
+    timestamp: Millis | None = None
+    stream_type: str | None = None
+
+    def __post_init__(self) -> None:
+        qty_e8_of(self.trade_volume)
+
+    @property
+    def qty_e8(self) -> int:
+        return qty_e8_of(self.trade_volume)
+
+
+class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ticker"):
+    """The rolling summary of one market; no trade."""
+
+    code: Code
+    timestamp: Millis
+    trade_timestamp: Millis
+    trade_price: Price
+    change: ChangeWord
+    prev_closing_price: Price | None = None
+    signed_change_rate: float | None = None
+    acc_trade_price_24h: Amount | None = None
+    acc_trade_volume_24h: Amount | None = None
+    market_state: str | None = None  # PREVIEW, ACTIVE or DELISTED
+    stream_type: str | None = None
+
+
+class OrderbookUnit(msgspec.Struct, frozen=True):
+    ask_price: Amount  # 0 where a thin book has no level
+    bid_price: Amount
+    ask_size: Amount
+    bid_size: Amount
+
+
+class OrderbookEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="orderbook"):
+    """The whole book as far as it is sent, best first; never a change to an earlier one."""
+
+    code: Code
+    timestamp: Millis
+    total_ask_size: Amount
+    total_bid_size: Amount
+    orderbook_units: tuple[OrderbookUnit, ...]
+    level: float = 0
+    stream_type: str | None = None
+
+
+class StatusEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to a text PING."""
+
+    status: str
+
+
+class ExchangeErrorEvent(msgspec.Struct, frozen=True):
+    """The exchange refused a request on the socket."""
+
+    name: str
+    message: str = ""
+
+
+MarketEvent = TradeEvent | TickerEvent | OrderbookEvent
+"""What the journal keeps."""

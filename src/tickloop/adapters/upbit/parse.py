@@ -1,0 +1,110 @@
+"""Bytes of one WebSocket message in, one typed event out. Pure: no socket, no clock."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from tickloop.adapters.upbit.events import ExchangeErrorEvent, MarketEvent, StatusEvent, TradeEvent
+from tickloop.domain.market import Change, Side, Source, Trade
+from tickloop.errors import CorruptLineError
+from tickloop.ports import Frame
+
+SIDE_OF = {"BID": Side.BUY, "ASK": Side.SELL}
+"""Upbit names the taker's side: BID means that a buyer hit an ask."""
+
+_CHANGE_OF = {change.value: change for change in Change}
+_SHOWN = 120  # characters of a bad message that an error quotes
+
+_PATH = re.compile(r"at `\$\.([^`]+)`")
+
+
+# Unknown fields are refused here alone: a broken trade must not pass for a status because it has such a field.
+class _Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    error: ExchangeErrorEvent
+
+
+_EVENTS: msgspec.json.Decoder[MarketEvent] = msgspec.json.Decoder(MarketEvent)
+_NO_EVENT = msgspec.json.Decoder(_Refusal)
+_STATUS = msgspec.json.Decoder(StatusEvent)
+
+# What msgspec raises for bytes that are not the value asked for.
+BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def parse_frame(raw: bytes) -> MarketEvent | StatusEvent | ExchangeErrorEvent:
+    """Read one message in DEFAULT format.
+
+    Raises:
+        CorruptLineError: naming the field, its value and what would be valid.
+    """
+    try:
+        return _EVENTS.decode(raw)
+    except BAD_JSON as exc:
+        return _parse_other(raw, exc)
+
+
+def trade_of(event: TradeEvent, ts_received_ns: int, arrival: int, source: Source = Source.STREAM) -> Trade:
+    """Translate a trade message into the domain's trade."""
+    return Trade(
+        market=event.code,
+        trade_id=event.sequential_id,
+        ts_event_ms=event.trade_timestamp,
+        ts_received_ns=ts_received_ns,
+        arrival=arrival,
+        price=event.trade_price,
+        qty_e8=event.qty_e8,
+        side=SIDE_OF[event.ask_bid],
+        change=_CHANGE_OF[event.change],
+        source=source,
+    )
+
+
+def trade_of_frame(frame: Frame) -> Trade | None:
+    """Give the trade that a frame tells of, `arrival` being its receipt; None for every other kind of message.
+
+    Raises:
+        CorruptLineError: the frame is no message of the exchange.
+    """
+    event = parse_frame(frame.raw)
+    if not isinstance(event, TradeEvent):
+        return None
+    return trade_of(event, frame.ts_received_ns, frame.ts_received_ns)
+
+
+def explain(raw: bytes, exc: Exception) -> CorruptLineError:
+    """Make the error that names field, value and valid form out of a failed decoding."""
+    match = _PATH.search(str(exc))
+    if match is None:
+        return CorruptLineError(f"message {_quote(raw)} is not one of Upbit's: {exc}")
+    path = match.group(1)
+    wanted = str(exc).split(" - at ")[0]
+    return CorruptLineError(f"message field {path} = {_value_at(raw, path)}: {wanted}")
+
+
+def _parse_other(raw: bytes, exc: Exception) -> StatusEvent | ExchangeErrorEvent:
+    for decoder in (_NO_EVENT, _STATUS):
+        try:
+            other = decoder.decode(raw)
+        except BAD_JSON:
+            continue
+        return other.error if isinstance(other, _Refusal) else other
+    raise explain(raw, exc) from exc
+
+
+def _value_at(raw: bytes, path: str) -> str:
+    """Quote the value of a field such as `orderbook_units[...].ask_price` as far as the path can be followed."""
+    try:
+        value: Any = msgspec.json.decode(raw)
+        for name in path.split("."):
+            value = value[name.split("[")[0]]
+    except (*BAD_JSON, KeyError, TypeError):
+        return _quote(raw)
+    return repr(value)[:_SHOWN]
+
+
+def _quote(raw: bytes) -> str:
+    text = repr(raw[:_SHOWN])[1:]
+    return text + "..." if len(raw) > _SHOWN else text

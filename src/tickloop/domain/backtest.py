@@ -1,0 +1,297 @@
+"""Tick mode: replay one market's trades through strategy and fill model.
+
+The compiled replay jumps over trades at which, by `wake`, the strategy cannot act and no order can fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tickloop.domain.backtest_book import (
+    NO_FILL,
+    Book,
+    count_waiting,
+    fill_buy,
+    fill_sell,
+    mark_due,
+    open_book,
+    place,
+)
+from tickloop.domain.fills import FILL_WINDOW_MS, FillModel, price_against
+from tickloop.domain.kernel import kernel
+from tickloop.domain.rules import LadderTable, ladder_table
+from tickloop.domain.strategy import (
+    BUY,
+    BUY_IN_FLIGHT,
+    FOREVER,
+    NOTHING,
+    SELL,
+    SELL_IN_FLIGHT,
+    Params,
+    Strategy,
+    decide,
+    default,
+    wake,
+)
+from tickloop.domain.window import MINUTE_MS
+from tickloop.errors import DataError, NotEnoughDataError, UnsortedTradesError
+
+_BLOCK = 256  # trades tested at once: long enough for vector instructions, short enough to stop soon
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Trades of one market in trade order: `ts_ms` int64 and `price` float64, both (n,), checked by `tape_of`."""
+
+    market: str
+    ts_ms: NDArray[np.int64]
+    price: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ForecastSeries:
+    """Forecasts of one model and market, by minute, ascending; all (m,).
+
+    Attributes:
+        minute_ms: start of the minute that is forecast.
+        price: forecast in KRW.
+        usable_from_ms: a trade of that minute may use it from this event time on.
+    """
+
+    minute_ms: NDArray[np.int64]
+    price: NDArray[np.float64]
+    usable_from_ms: NDArray[np.int64]
+
+
+def tape_of(trades: pl.DataFrame) -> Tape:
+    """Take the tape from a TRADE frame of one market.
+
+    Raises:
+        NotEnoughDataError: if there is no trade.
+        UnsortedTradesError: if event time goes backwards.
+        DataError: if a price is not a finite number above 0, or there is more than one market.
+    """
+    markets = trades["market"].unique().to_list()
+    if len(markets) != 1:
+        if not markets:
+            raise NotEnoughDataError("the tape has no trade; valid: a window with trades of the market")
+        raise DataError(f"the tape holds trades of {sorted(markets)}; valid: one market")
+    ts_ms = trades["ts_event"].dt.epoch("ms").to_numpy().astype(np.int64)
+    price = trades["price"].to_numpy().astype(np.float64)
+    if (backwards := np.flatnonzero(np.diff(ts_ms) < 0)).size:
+        row = int(backwards[0]) + 1
+        raise UnsortedTradesError(f"trade {row} of {markets[0]} is earlier than the one before it; valid: trade order")
+    if (bad := np.flatnonzero(~(np.isfinite(price) & (price > 0)))).size:
+        row = int(bad[0])
+        raise DataError(f"trade {row} of {markets[0]} has price {price[row]}; valid: a finite number above 0")
+    return Tape(markets[0], ts_ms, price)
+
+
+def forecast_series(forecasts: pl.DataFrame, delay_ms: int, *, as_made: bool = False) -> ForecastSeries:
+    """Take one model's forecasts of one market from a FORECAST frame.
+
+    Args:
+        forecasts: rows of one market and model version, any order.
+        delay_ms: a forecast may be used from the start of its minute + delay on.
+        as_made: True where `made_at` is the time at which a running system had it: not usable before. Forecasts
+            computed afterwards for a back-test keep False, their `made_at` says nothing about the market's time.
+    """
+    rows = forecasts.sort("target_minute")
+    minute = rows["target_minute"].dt.epoch("ms").to_numpy().astype(np.int64)
+    usable = minute + delay_ms
+    if as_made:
+        usable = np.maximum(usable, rows["made_at"].dt.epoch("ms").to_numpy())
+    return ForecastSeries(minute, rows["price"].to_numpy().astype(np.float64), usable)
+
+
+def run_ticks(
+    tape: Tape,
+    forecasts: ForecastSeries,
+    params: Params,
+    model: FillModel,
+    cash: float,
+    *,
+    strategy: Strategy = default,
+    is_skipping: bool = True,
+) -> Book:
+    """Replay a tape and give the book: every order with its outcome, the round trips, what is left.
+
+    Args:
+        cash: KRW at the start.
+        strategy: another one than the default is run uncompiled, and slower.
+        is_skipping: False asks `decide` at every trade; the orders are the same, the tests say so.
+    """
+    book = _room(tape, params, model, cash, is_bounded=strategy is default)
+    start, end = int(tape.ts_ms[0]), int(tape.ts_ms[-1]) + 1
+    replay = _replay if strategy is default else _replay_of(strategy)
+    replay(
+        params,
+        model.latency_ms,
+        model.ticks_against,
+        ladder_table(tape.market, start, end),
+        tape.ts_ms,
+        tape.price,
+        forecasts.minute_ms,
+        forecasts.price,
+        forecasts.usable_from_ms,
+        book,
+        is_skipping and strategy.wake is not None,
+    )
+    return book
+
+
+def _room(tape: Tape, params: Params, model: FillModel, cash: float, *, is_bounded: bool) -> Book:
+    """A buy ends a cooldown, a filled sell ends a lot, an unfilled order takes the fill window: that bounds them."""
+    trades = len(tape.ts_ms)
+    span = int(tape.ts_ms[-1] - tape.ts_ms[0])
+    max_buys = min(trades, span // (params.cooldown_ms + 1) + 1) if is_bounded else trades
+    max_unfilled = span // (FILL_WINDOW_MS + model.latency_ms) + 1
+    return open_book(cash, max_buys, 2 * max_buys + max_unfilled)
+
+
+def _replay_body(
+    params: Params,
+    latency_ms: int,
+    ticks_against: int,
+    ladders: LadderTable,
+    ts: NDArray[np.int64],
+    price: NDArray[np.float64],
+    minute: NDArray[np.int64],
+    forecast_price: NDArray[np.float64],
+    usable_from: NDArray[np.int64],
+    book: Book,
+    is_skipping: bool,
+) -> None:
+    purse = book.purse[0]
+    entry, filled_at, qty_e8 = book.entry, book.filled_at, book.qty_e8
+    at = nth = until = 0
+    forecast = np.nan
+    while at < len(ts):
+        now = ts[at]
+        if min(purse["buy_at"], purse["sell_at"]) <= now:
+            _resolve(book, params, ladders, ticks_against, now, price[at])
+        if until <= now:
+            nth, forecast, until = _forecast_at(minute, forecast_price, usable_from, nth, now)
+        cash, lots, last_buy = purse["cash"], purse["lots"], purse["last_buy_ms"]
+        in_flight = _in_flight(purse["sell_at"], purse["buy_at"])
+        action = decide(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, price[at], forecast)
+        if action != NOTHING:
+            _send(book, params, action, latency_ms, now, price[at], forecast)
+            if latency_ms == 0:
+                _resolve(book, params, ladders, ticks_against, now, price[at])
+            cash, lots, last_buy = purse["cash"], purse["lots"], purse["last_buy_ms"]
+            in_flight = _in_flight(purse["sell_at"], purse["buy_at"])
+        elif lots > 0 and in_flight & SELL_IN_FLIGHT == 0:
+            count_waiting(book, params, now)
+        at += 1
+        if is_skipping:
+            hint = wake(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, forecast)
+            change = min(until, hint[2], purse["sell_at"], purse["buy_at"])
+            at = _skip(ts, price, at, hint[0], hint[1], change)
+
+
+@kernel
+def _resolve(book: Book, params: Params, ladders: LadderTable, ticks: int, now: int, price: float) -> None:
+    """Fill, or give up, the orders whose instant this trade is the first to reach; a buy was decided first."""
+    purse = book.purse[0]
+    if purse["buy_at"] <= now:
+        if now - purse["buy_at"] <= FILL_WINDOW_MS:
+            fill_buy(book, params, purse["buy_row"], now, price_against(ladders, price, now, ticks))
+        else:
+            book.orders[purse["buy_row"]]["outcome"] = NO_FILL
+        purse["buy_at"] = FOREVER
+    if purse["sell_at"] <= now:
+        if now - purse["sell_at"] <= FILL_WINDOW_MS:
+            fill_sell(book, params, purse["sell_row"], now, price_against(ladders, price, now, -ticks))
+        else:
+            book.orders[purse["sell_row"]]["outcome"] = NO_FILL
+        purse["sell_at"] = FOREVER
+
+
+@kernel
+def _in_flight(sell_at: int, buy_at: int) -> int:
+    sell = SELL_IN_FLIGHT if sell_at != FOREVER else 0
+    return sell | (BUY_IN_FLIGHT if buy_at != FOREVER else 0)
+
+
+@kernel
+def _send(book: Book, params: Params, action: int, latency_ms: int, now: int, price: float, forecast: float) -> None:
+    purse = book.purse[0]
+    if action == SELL:
+        lots = mark_due(book, params, now, price)
+        purse["sell_row"] = place(book, SELL, lots, now, price, forecast)
+        purse["sell_at"] = now + latency_ms
+    else:
+        purse["buy_row"] = place(book, BUY, 1, now, price, forecast)
+        purse["buy_at"] = now + latency_ms
+        purse["last_buy_ms"] = now
+
+
+@kernel
+def _forecast_at(
+    minute: NDArray[np.int64],
+    forecast_price: NDArray[np.float64],
+    usable_from: NDArray[np.int64],
+    nth: int,
+    now: int,
+) -> tuple[int, float, int]:
+    """Give the first forecast not over yet, the price usable now (NaN: none), and when that changes."""
+    while nth < len(minute) and minute[nth] + MINUTE_MS <= now:
+        nth += 1
+    if nth == len(minute):
+        return nth, np.nan, FOREVER
+    end = minute[nth] + MINUTE_MS
+    usable = max(minute[nth], usable_from[nth])
+    if now >= usable:
+        return nth, forecast_price[nth], end
+    return nth, np.nan, min(usable, end)
+
+
+@kernel
+def _skip(ts: NDArray[np.int64], price: NDArray[np.float64], at: int, low: float, high: float, until: int) -> int:
+    """Give the first trade from `at` on that reaches a time, or a price not inside (low, high)."""
+    end = _first_at(ts, at, until)
+    while at + _BLOCK <= end:
+        outside = 0
+        for i in range(at, at + _BLOCK):
+            outside += (price[i] <= low) | (price[i] >= high)
+        if outside:
+            break
+        at += _BLOCK
+    while at < end and low < price[at] < high:
+        at += 1
+    return at
+
+
+@kernel
+def _first_at(ts: NDArray[np.int64], at: int, until: int) -> int:
+    """Give the first place from `at` on whose time is not before `until`: steps that double, then halves."""
+    step = 1
+    low = at
+    while low + step < len(ts) and ts[low + step] < until:
+        low += step
+        step *= 2
+    high = min(low + step, len(ts))
+    while low < high:
+        middle = (low + high) // 2
+        if ts[middle] < until:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+_replay = kernel(_replay_body)
+
+
+def _replay_of(strategy: Strategy) -> Callable[..., None]:
+    """Give the same replay, uncompiled, that asks another strategy."""
+    names = {**_replay_body.__globals__, "decide": strategy.decide, "wake": strategy.wake}
+    return cast("Callable[..., None]", FunctionType(_replay_body.__code__, names))

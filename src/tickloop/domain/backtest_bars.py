@@ -1,0 +1,155 @@
+"""Bar mode: replay one-minute bars where the path inside a minute is not known, and say what is assumed.
+
+Per bar: what has been held too long leaves at the open, a buy happens at the open, and a lot of an earlier bar leaves
+at its target only if the high went more than a tick beyond it. Nothing else of a minute is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tickloop.domain.backtest import ForecastSeries
+from tickloop.domain.backtest_book import Book, count_waiting, fill_buy, fill_sell, mark_late, open_book, place
+from tickloop.domain.fills import price_against
+from tickloop.domain.kernel import kernel
+from tickloop.domain.market import MinuteState
+from tickloop.domain.rules import LadderTable, ladder_table, tick_at
+from tickloop.domain.strategy import BUY, SELL, Params, is_affordable, is_late, is_sendable, is_wanted
+from tickloop.domain.window import MINUTE_MS
+from tickloop.errors import DataError, NotEnoughDataError
+
+
+@dataclass(frozen=True)
+class BarTape:
+    """Bars of one market, ascending: `ts_ms` int64, `open`, `high`, `close` float64, all (n,), checked by `bars_of`."""
+
+    market: str
+    ts_ms: NDArray[np.int64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    close: NDArray[np.float64]
+
+
+def bars_of(bars: pl.DataFrame) -> BarTape:
+    """Take the tape from a BAR_1M frame of one market, in order of time; bars of state `unknown` are left out.
+
+    Raises:
+        NotEnoughDataError: if no bar is left.
+        DataError: if time does not grow, or a price is not a finite number above 0.
+    """
+    known = bars.filter(pl.col("state") != MinuteState.UNKNOWN.value)
+    if known.is_empty():
+        raise NotEnoughDataError(f"none of {bars.height} bars has a settled state; valid: at least one")
+    ts_ms = known["ts_open"].dt.epoch("ms").to_numpy().astype(np.int64)
+    market = str(known["market"][0])
+    if known["market"].n_unique() != 1 or (np.diff(ts_ms) <= 0).any():
+        raise DataError(f"bars of {market} are not of one market in order of time; valid: each minute once, ascending")
+    prices = [known[name].to_numpy().astype(np.float64) for name in ("open", "high", "close")]
+    if not all((np.isfinite(column) & (column > 0)).all() for column in prices):
+        raise DataError(f"a bar of {market} has a price that is not a finite number above 0")
+    return BarTape(market, ts_ms, *prices)
+
+
+def run_bars(bars: BarTape, forecasts: ForecastSeries, params: Params, cash: float) -> Book:
+    """Replay bars through the default strategy's rules; `usable_from_ms` of the forecasts is not looked at.
+
+    Args:
+        cash: KRW at the start.
+    """
+    # At most one buy a bar; every sell takes at least one lot away.
+    book = open_book(cash, len(bars.ts_ms), 2 * len(bars.ts_ms))
+    _replay_bars(params, _ladders(bars), bars.ts_ms, bars.open, bars.high, forecasts.minute_ms, forecasts.price, book)
+    return book
+
+
+def run_buy_and_hold(bars: BarTape, params: Params, cash: float) -> Book:
+    """Spend all the cash in one buy at the first open, and never sell."""
+    book = open_book(cash, 1, 1)
+    everything = params._replace(order_krw=float(floor(cash / (1.0 + params.fee_rate))))
+    if everything.order_krw >= params.min_total:
+        _buy(book, everything, _ladders(bars), int(bars.ts_ms[0]), float(bars.open[0]), np.nan)
+    return book
+
+
+def run_nothing(cash: float) -> Book:
+    """Keep the cash."""
+    return open_book(cash, 0, 0)
+
+
+def _ladders(bars: BarTape) -> LadderTable:
+    return ladder_table(bars.market, int(bars.ts_ms[0]), int(bars.ts_ms[-1]) + MINUTE_MS)
+
+
+@kernel
+def _replay_bars(
+    params: Params,
+    ladders: LadderTable,
+    ts: NDArray[np.int64],
+    opens: NDArray[np.float64],
+    highs: NDArray[np.float64],
+    minute: NDArray[np.int64],
+    forecast_price: NDArray[np.float64],
+    book: Book,
+) -> None:
+    purse = book.purse[0]
+    nth = 0
+    for bar in range(len(ts)):
+        while nth < len(minute) and minute[nth] < ts[bar]:
+            nth += 1
+        forecast = forecast_price[nth] if nth < len(minute) and minute[nth] == ts[bar] else np.nan
+        if purse["lots"] > 0 and is_late(params, book.filled_at[0], ts[bar]):  # the first lot is the oldest
+            _sell_late(book, params, ladders, ts[bar], opens[bar], forecast)
+        # The decision at an open stands for one a little later, so the next minute's is past the cooldown.
+        is_cool = ts[bar] - purse["last_buy_ms"] >= params.cooldown_ms
+        if is_cool and is_wanted(params, opens[bar], forecast) and is_affordable(params, purse["cash"]):
+            _buy(book, params, ladders, ts[bar], opens[bar], forecast)
+        if _lowest(book.entry, purse["lots"]) * params.take_profit_num < highs[bar] * params.take_profit_den:
+            _sell_at_target(book, params, ladders, ts[bar], highs[bar], forecast)
+
+
+@kernel
+def _lowest(entry: NDArray[np.float64], lots: int) -> float:
+    lowest = np.inf
+    for lot in range(lots):
+        lowest = min(lowest, entry[lot])
+    return lowest
+
+
+@kernel
+def _sell_late(book: Book, params: Params, ladders: LadderTable, ts_ms: int, price: float, forecast: float) -> None:
+    """Sell the lots held to the limit as one order at open - tick, if it reaches the minimum total at the open."""
+    late_e8 = mark_late(book, params, ts_ms)
+    if is_sendable(params, late_e8, price):
+        row = place(book, SELL, int(np.count_nonzero(book.is_leaving[: book.purse[0]["lots"]])), ts_ms, price, forecast)
+        fill_sell(book, params, row, ts_ms, price_against(ladders, price, ts_ms, -1))
+    elif late_e8 > 0:
+        count_waiting(book, params, ts_ms)
+
+
+@kernel
+def _buy(book: Book, params: Params, ladders: LadderTable, ts_ms: int, price: float, forecast: float) -> None:
+    row = place(book, BUY, 1, ts_ms, price, forecast)
+    fill_buy(book, params, row, ts_ms, price_against(ladders, price, ts_ms, 1))
+    book.purse[0]["last_buy_ms"] = ts_ms
+
+
+@kernel
+def _sell_at_target(book: Book, params: Params, ladders: LadderTable, ts_ms: int, high: float, forecast: float) -> None:
+    """Sell each lot of an earlier bar by itself at its target, if the high went more than a tick beyond it."""
+    below_high = high - tick_at(ladders, high, ts_ms)
+    book.is_leaving[: book.purse[0]["lots"]] = False
+    lot = 0
+    while lot < book.purse[0]["lots"]:
+        is_reached = book.entry[lot] * params.take_profit_num < below_high * params.take_profit_den
+        target = book.entry[lot] * params.take_profit_num / params.take_profit_den
+        if book.filled_at[lot] < ts_ms and is_reached and is_sendable(params, book.qty_e8[lot], target):
+            book.is_leaving[lot] = True
+            row = place(book, SELL, 1, ts_ms, target, forecast)
+            fill_sell(book, params, row, ts_ms, target)
+        else:
+            lot += 1

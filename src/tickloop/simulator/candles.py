@@ -1,0 +1,85 @@
+"""Candles as arrays, and minutes put together to longer units."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickloop.domain.bars import build_bars
+from tickloop.domain.market import QTY_UNITS
+from tickloop.domain.window import MINUTE_MS
+from tickloop.simulator.tape import Tape
+
+MINUTE_UNITS = (1, 3, 5, 10, 15, 30, 60, 240)
+
+
+class Candles(NamedTuple):
+    """Candles as arrays of one length. An interval without trades is absent.
+
+    Attributes:
+        ts_open: int64, epoch ms UTC, start of the interval.
+        open, high, low, close: float64, KRW.
+        notional: float64, KRW: price x quantity summed in trade order (longer units: over their minutes in order).
+        qty_e8: int64.
+        ts_last: int64, ms, of the last trade inside.
+    """
+
+    ts_open: NDArray[np.int64]
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+    notional: NDArray[np.float64]
+    qty_e8: NDArray[np.int64]
+    ts_last: NDArray[np.int64]
+
+    def take(self, rows: slice) -> Candles:
+        return Candles._make(column[rows] for column in self)
+
+
+def minutes_of(trades: Tape) -> Candles:
+    """Give the one-minute candles of trades, oldest first."""
+    bars = build_bars(trades.frame())
+    ts_open = bars["ts_open"].to_physical().to_numpy()
+    last = np.searchsorted(trades.ts_event, ts_open + MINUTE_MS) - 1
+    return Candles(
+        ts_open=ts_open,
+        open=bars["open"].to_numpy(),
+        high=bars["high"].to_numpy(),
+        low=bars["low"].to_numpy(),
+        close=bars["close"].to_numpy(),
+        notional=bars["notional"].to_numpy(),
+        qty_e8=np.diff(np.cumsum(trades.qty_e8)[last], prepend=0),
+        ts_last=trades.ts_event[last],
+    )
+
+
+def to_unit(minutes: Candles, unit: int) -> Candles:
+    """Put minutes (oldest first) together to candles of `unit` minutes, aligned to the UTC day."""
+    if unit == 1 or not len(minutes.ts_open):
+        return minutes
+    ts_open = minutes.ts_open - minutes.ts_open % (unit * MINUTE_MS)
+    first = np.flatnonzero(np.diff(ts_open, prepend=-1))
+    last = np.append(first[1:], len(ts_open)) - 1
+    return Candles(
+        ts_open[first],
+        minutes.open[first],
+        np.maximum.reduceat(minutes.high, first),
+        np.minimum.reduceat(minutes.low, first),
+        minutes.close[last],
+        np.add.reduceat(minutes.notional, first),
+        np.add.reduceat(minutes.qty_e8, first),
+        minutes.ts_last[last],
+    )
+
+
+def joined(parts: list[Candles]) -> Candles:
+    """Give candles of several stretches of time as one; the parts are in order of time."""
+    return Candles._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
+def volume_of(qty_e8: int) -> float:
+    """Give base units; whole numbers divide to the nearest double also past 2^53."""
+    return int(qty_e8) / QTY_UNITS

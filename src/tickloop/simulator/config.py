@@ -1,0 +1,55 @@
+"""What one simulator is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+
+from tickloop.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """Settings of one simulator; `SettingsError` names a value that cannot be.
+
+    Attributes:
+        folder: its state: clock, account, orders, identifiers. One simulator per folder.
+        recording: where prices come from: `candles` or `bursts`.
+        start_ms: market time of the first start, epoch ms UTC; later starts resume where the folder stands.
+        speed: market seconds per real second.
+        port: 0 takes a free one.
+        is_held: the clock stands until it is told to run.
+        with_gaps: withhold trades, so that the completeness ledger has something to show.
+        krw: balance of the account at its first start.
+        binary_frames: WebSocket data goes out in binary frames, as the exchange does; False sends text.
+        order_limit_per_s: orders per market second: 8, or 12 as since 2026-08-21.
+    """
+
+    folder: Path
+    recording: str
+    start_ms: int
+    speed: float
+    access_key: str
+    secret_key: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 0
+    is_held: bool = False
+    with_gaps: bool = False
+    seed: int = 20240122
+    krw: Decimal = Decimal(1_000_000)
+    binary_frames: bool = True
+    order_limit_per_s: int = 8
+
+    def __post_init__(self) -> None:
+        problems = [
+            (not (isfinite(self.speed) and self.speed > 0), f"speed {self.speed}; valid: a finite number above 0"),
+            (not 0 <= self.port <= 65_535, f"port {self.port}; valid: 0 (a free one) to 65535"),
+            (not (self.krw.is_finite() and self.krw >= 0), f"krw {self.krw}; valid: 0 or more"),
+            (self.order_limit_per_s < 1, f"order_limit_per_s {self.order_limit_per_s}; valid: 1 or more"),
+            (not (self.access_key and self.secret_key), "an empty key; valid: any access key and secret key"),
+        ]
+        for is_wrong, text in problems:
+            if is_wrong:
+                raise SettingsError(f"the simulator cannot run with {text}")

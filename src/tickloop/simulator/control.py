@@ -1,0 +1,119 @@
+"""The hand on the simulator, for tests and the demo: clock, truth and status. Only this machine may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from ipaddress import ip_address
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tickloop.domain.window import Window
+from tickloop.errors import WindowError
+from tickloop.simulator.clock import MarketClock
+from tickloop.simulator.desk import Desk
+from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.refusal import RefusedError
+from tickloop.simulator.stream import Hub, Subscriber
+from tickloop.simulator.truth import truth
+
+_Handler = Callable[[web.Request], Awaitable[dict[str, Any]]]
+
+
+class ControlApi:
+    """`/control/...`: JSON in, JSON out, no key, no budget."""
+
+    def __init__(self, exchange: SimulatedExchange, desk: Desk, hub: Hub, clock: MarketClock) -> None:
+        self._exchange = exchange
+        self._desk = desk
+        self._hub = hub
+        self._clock = clock
+        self._handlers: dict[tuple[str, str], _Handler] = {
+            ("GET", "/control/clock"): self._clock_state,
+            ("POST", "/control/clock"): self._set_clock,
+            ("GET", "/control/truth"): self._truth,
+            ("GET", "/control/status"): self._status,
+            ("POST", "/control/drop"): self._drop,
+        }
+
+    async def answer(self, request: web.Request, path: str) -> web.Response:
+        """Answer one control request, from this machine only."""
+        try:
+            if not ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104 (stands for "not known")
+                raise RefusedError(403, "forbidden", "Control is for this machine only.")
+            handler = self._handlers.get((request.method, path))
+            if handler is None:
+                valid = ", ".join(f"{method} {known}" for method, known in self._handlers)
+                raise RefusedError(404, "not_found", f"There is no {request.method} {path}; valid: {valid}")
+            return _json(200, await handler(request))
+        except RefusedError as refused:
+            return _json(refused.status, refused.body)
+
+    async def _clock_state(self, _request: web.Request) -> dict[str, Any]:
+        return {
+            "market_ms": self._clock.now_ms(),
+            "is_running": self._clock.is_running,
+            "is_ended": self._clock.is_ended,
+            "speed": self._clock.speed,
+            "end_ms": self._exchange.end_ms,
+        }
+
+    async def _set_clock(self, request: web.Request) -> dict[str, Any]:
+        """Run or hold; after a hold every event up to the market time in the answer is in the queues."""
+        try:
+            run = msgspec.json.decode(await request.read(), type=dict[str, Any]).get("run")
+        except msgspec.MsgspecError:
+            run = None
+        if not isinstance(run, bool):
+            raise RefusedError(400, "invalid_parameter", 'The body is not {"run": true} or {"run": false}.')
+        if run:
+            self._clock.run()
+        else:
+            self._hub.hold()
+        return await self._clock_state(request)
+
+    async def _truth(self, request: web.Request) -> dict[str, Any]:
+        texts = [request.query.get(name, "") for name in ("start", "end")]
+        try:
+            made = truth(self._exchange, Window(int(texts[0]), int(texts[1])))
+        except (ValueError, WindowError) as exc:
+            raise RefusedError(
+                400, "invalid_parameter", f"start and end are no whole hours in epoch ms: {exc}"
+            ) from exc
+        return {**made, "account": asdict(self._desk.counts())}
+
+    async def _status(self, _request: web.Request) -> dict[str, Any]:
+        now_ms = self._clock.now_ms()
+        return {
+            **await self._clock_state(_request),
+            "markets": {
+                code: {"end_ms": market.end_ms, "is_ended": now_ms >= market.end_ms}
+                for code in self._exchange.markets
+                for market in [self._exchange.market(code)]
+            },
+            "frames_sent": self._hub.sent(),
+            "subscribers": [_subscriber_state(subscriber) for subscriber in self._hub.subscribers],
+            "account": asdict(self._desk.counts()),
+        }
+
+    async def _drop(self, _request: web.Request) -> dict[str, Any]:
+        return {"dropped": self._hub.drop_all()}
+
+
+def _subscriber_state(subscriber: Subscriber) -> dict[str, Any]:
+    request = subscriber.request
+    wants = request.wants if request is not None else ()
+    return {
+        "user_agent": subscriber.user_agent,
+        "ticket": request.ticket if request is not None else "",
+        "types": sorted({want.type for want in wants}),
+        "codes": sorted({want.code for want in wants}),
+        "sent": sum(subscriber.sent.values()),
+        "queued": subscriber.queue.qsize(),
+    }
+
+
+def _json(status: int, value: Any) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")

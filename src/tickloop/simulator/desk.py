@@ -1,0 +1,180 @@
+"""The private side: takes orders, fills them, remembers them, and answers what became of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+from tickloop.domain.rules import fee_rate, max_total, min_total
+from tickloop.simulator.account import QUOTE, Account, balance_object, base_of, plain
+from tickloop.simulator.book import Level
+from tickloop.simulator.matching import accept, end, fill_resting, is_passed_by, match
+from tickloop.simulator.order import Order, OrderSide, order_object
+from tickloop.simulator.placing import check_rules, identifier_of, parse_ticket
+from tickloop.simulator.refusal import RefusedError, order_refusal
+from tickloop.simulator.state import Counts, Store
+
+
+class Quotes(Protocol):
+    """What the private side needs to know of the market."""
+
+    def is_known(self, market: str) -> bool: ...
+
+    def is_trading(self, market: str, at_ms: int) -> bool:
+        """Tell whether the market has a price and its recording is not over."""
+
+    def last_price(self, market: str, at_ms: int) -> Decimal: ...
+
+    def levels(self, market: str, side: OrderSide, at_ms: int) -> Sequence[Level]:
+        """Give what an order of this side takes, best first."""
+
+
+class Desk:
+    """One account. Every change is on disk before the call that made it returns."""
+
+    def __init__(self, store: Store, quotes: Quotes, new_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
+        self._store = store
+        self._quotes = quotes
+        self._new_id = new_id
+        self._account = store.account()
+        self._resting: dict[str, dict[str, Order]] = {}
+        for order in store.open_orders():
+            self._rest(order)
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    @property
+    def resting_markets(self) -> set[str]:
+        """Markets whose trades may fill an order."""
+        return {market for market, orders in self._resting.items() if orders}
+
+    def place(self, fields: Mapping[str, Any], at_ms: int) -> dict[str, Any]:
+        """Take an order and fill it at the book of this moment; give it as it was on acceptance, still `wait`.
+
+        An identifier is used up by its first request, also by one that is refused.
+
+        Raises:
+            RefusedError: the order does not exist.
+        """
+        identifier = identifier_of(fields)
+        if identifier is not None and not self._store.use_identifier(identifier):
+            raise order_refusal("duplicated_identifier", "The identifier was used before.")
+        ticket = parse_ticket(fields)
+        self._require_trading(ticket.market, at_ms)
+        levels = self._quotes.levels(ticket.market, ticket.side, at_ms)
+        check_rules(ticket, self._quotes.last_price(ticket.market, at_ms), levels, at_ms)
+        rate = fee_rate(ticket.market, at_ms)
+        accepted, account = accept(ticket, self._account, rate, at_ms, self._new_id())
+        order, account = match(accepted, account, levels, at_ms, self._new_id)
+        self._keep(order, account)
+        return order_object(accepted)
+
+    def cancel(self, uuid: str | None, identifier: str | None, at_ms: int) -> dict[str, Any]:
+        """Cancel an open order; give it as it was before, as the exchange does.
+
+        Raises:
+            RefusedError: 404 `order_not_found` when there is no such open order.
+        """
+        order = self._find(uuid, identifier)
+        if not order.is_open:
+            raise _not_found()
+        self._keep(*end(order, self._account, "cancel", at_ms))
+        return order_object(order)
+
+    def order(self, uuid: str | None, identifier: str | None) -> dict[str, Any]:
+        """Give one order with its trades, open or ended.
+
+        Raises:
+            RefusedError: 404 `order_not_found`.
+        """
+        return order_object(self._find(uuid, identifier), with_trades=True)
+
+    def orders(
+        self, states: Sequence[str], market: str | None, start_ms: int, end_ms: int, limit: int, *, newest_first: bool
+    ) -> list[dict[str, Any]]:
+        """Give orders accepted in `[start_ms, end_ms)`, without their trades."""
+        found = self._store.orders(states, market, start_ms, end_ms, limit, newest_first=newest_first)
+        return [order_object(order) for order in found]
+
+    def balances(self) -> list[dict[str, str | bool]]:
+        """Give KRW and every currency that is held."""
+        holdings = {QUOTE: self._account.holding(QUOTE), **self._account.holdings}
+        return [
+            balance_object(currency, holding)
+            for currency, holding in holdings.items()
+            if holding.total or currency == QUOTE
+        ]
+
+    def chance(self, market: str, at_ms: int) -> dict[str, Any]:
+        """Give what may be ordered in a market: fees, limits and the two balances."""
+        self._require_known(market)
+        base, fee, least = base_of(market), plain(fee_rate(market, at_ms)), plain(min_total(market, at_ms))
+        kinds = ["best_fok", "best_ioc", "limit", "limit_fok", "limit_ioc"]
+        return {
+            "bid_fee": fee,
+            "ask_fee": fee,
+            "maker_bid_fee": fee,
+            "maker_ask_fee": fee,
+            "market": {
+                "id": market,
+                "name": f"{base}/{QUOTE}",
+                "order_types": ["limit"],
+                "order_sides": ["ask", "bid"],
+                "bid_types": [*kinds, "price"],
+                "ask_types": [*kinds, "market"],
+                "bid": {"currency": QUOTE, "min_total": least},
+                "ask": {"currency": base, "min_total": least},
+                "max_total": plain(max_total(market, at_ms)),
+                "state": "active" if self._quotes.is_trading(market, at_ms) else "preview",
+            },
+            "bid_account": balance_object(QUOTE, self._account.holding(QUOTE)),
+            "ask_account": balance_object(base, self._account.holding(base)),
+        }
+
+    def on_trade(self, market: str, price: float, ts_ms: int) -> None:
+        """Fill the resting orders that a trade of the market passed."""
+        resting = self._resting.get(market)
+        if not resting:
+            return
+        printed = Decimal(repr(price))
+        for order in [order for order in resting.values() if is_passed_by(order, printed, ts_ms)]:
+            self._keep(*fill_resting(order, self._account, ts_ms, self._new_id()))
+
+    def counts(self) -> Counts:
+        return self._store.counts()
+
+    def _keep(self, order: Order, account: Account) -> None:
+        self._store.save(order, account)
+        self._account = account
+        self._resting.get(order.market, {}).pop(order.uuid, None)
+        if order.is_open:
+            self._rest(order)
+
+    def _rest(self, order: Order) -> None:
+        self._resting.setdefault(order.market, {})[order.uuid] = order
+
+    def _find(self, uuid: str | None, identifier: str | None) -> Order:
+        if uuid is None and identifier is None:
+            raise order_refusal("validation_error", "uuid or identifier is missing.")
+        order = self._store.find(uuid=uuid, identifier=identifier)
+        if order is None:
+            raise _not_found()
+        return order
+
+    def _require_known(self, market: str) -> None:
+        if not self._quotes.is_known(market):
+            raise order_refusal("notfoundmarket", f"{market[:40]} is not a market here.")
+
+    def _require_trading(self, market: str, at_ms: int) -> None:
+        self._require_known(market)
+        # A book that stands still for ever would fill orders at a price that nobody quotes any more.
+        if not self._quotes.is_trading(market, at_ms):
+            raise RefusedError(403, "market_offline", f"{market} has no price: its recording has not begun or is over.")
+
+
+def _not_found() -> RefusedError:
+    return RefusedError(404, "order_not_found", "There is no such order.")

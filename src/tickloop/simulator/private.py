@@ -1,0 +1,88 @@
+"""REST of the private side: parameters in, JSON values out; who asks has been checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tickloop.domain.rules import EVER
+from tickloop.domain.window import DAY_MS
+from tickloop.simulator.desk import Desk
+from tickloop.simulator.params import Call, Params
+from tickloop.simulator.refusal import RefusedError, order_refusal
+
+MAX_OPEN = 100
+MAX_CLOSED = 1_000
+CLOSED_SPAN_MS = 7 * DAY_MS
+
+
+class PrivateSide:
+    """One method per endpoint, as in `PublicSide`, with names of errors that are strings."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def accounts(self, _call: Call) -> list[dict[str, str | bool]]:
+        return self._desk.balances()
+
+    def chance(self, call: Call) -> dict[str, Any]:
+        market = call.params.text("market")
+        if market is None:
+            raise order_refusal("validation_error", "market is missing.")
+        return self._desk.chance(market, call.now_ms)
+
+    def place(self, call: Call) -> dict[str, Any]:
+        try:
+            fields = msgspec.json.decode(call.body, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise order_refusal("validation_error", "The body is not a JSON object.") from exc
+        return self._desk.place(fields, call.now_ms)
+
+    def order(self, call: Call) -> dict[str, Any]:
+        return self._desk.order(call.params.text("uuid"), call.params.text("identifier"))
+
+    def cancel(self, call: Call) -> dict[str, Any]:
+        return self._desk.cancel(call.params.text("uuid"), call.params.text("identifier"), call.now_ms)
+
+    def open_orders(self, call: Call) -> list[dict[str, Any]]:
+        """Give a page of open orders; `watch` is known and never there: the simulator has no reserved orders."""
+        states = call.params.states(("wait", "watch"), ("wait",))
+        page, limit = _number(call.params, "page", 1, 1_000_000), _number(call.params, "limit", MAX_OPEN, MAX_OPEN)
+        found = self._list(call.params, states, 0, EVER, page * limit)
+        return found[(page - 1) * limit :]
+
+    def closed_orders(self, call: Call) -> list[dict[str, Any]]:
+        """Give ended orders accepted in a span of at most seven days, the last seven when none is named."""
+        states = call.params.states(("done", "cancel"), ("done", "cancel"))
+        start_ms, end_ms = _span(call.params, call.now_ms)
+        return self._list(call.params, states, start_ms, end_ms, _number(call.params, "limit", 100, MAX_CLOSED))
+
+    def _list(self, params: Params, states: Any, start_ms: int, end_ms: int, limit: int) -> list[dict[str, Any]]:
+        order_by = params.text("order_by") or "desc"
+        if states is None or order_by not in ("asc", "desc"):
+            raise order_refusal("validation_error", "state or order_by is not one of the valid ones.")
+        newest_first = order_by == "desc"
+        return self._desk.orders(states, params.text("market"), start_ms, end_ms, limit, newest_first=newest_first)
+
+
+def _span(params: Params, now_ms: int) -> tuple[int, int]:
+    try:
+        start_ms, end_ms = params.moment_or_ms("start_time"), params.moment_or_ms("end_time")
+    except RefusedError as exc:
+        raise order_refusal("validation_error", "start_time or end_time is neither ISO 8601 nor epoch ms.") from exc
+    if start_ms is None:
+        end_ms = now_ms + 1 if end_ms is None else end_ms
+        return end_ms - CLOSED_SPAN_MS, end_ms
+    if end_ms is None:
+        return start_ms, start_ms + CLOSED_SPAN_MS
+    if not 0 <= end_ms - start_ms <= CLOSED_SPAN_MS:
+        raise order_refusal("validation_error", "start_time to end_time is not a span of up to 7 days.")
+    return start_ms, end_ms
+
+
+def _number(params: Params, name: str, default: int, greatest: int) -> int:
+    try:
+        return params.number(name, default, 1, greatest)
+    except RefusedError as exc:
+        raise order_refusal("validation_error", f"{name} is not a whole number above 0.") from exc

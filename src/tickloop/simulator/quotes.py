@@ -1,0 +1,35 @@
+"""What the private side sees of the market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from tickloop.simulator.book import Level
+from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.order import BID, OrderSide
+
+
+class ExchangeQuotes:
+    """The made market's price and book, for the matching of orders."""
+
+    def __init__(self, exchange: SimulatedExchange) -> None:
+        self._exchange = exchange
+        self._known = frozenset(exchange.markets)
+
+    def is_known(self, market: str) -> bool:
+        return market in self._known
+
+    def is_trading(self, market: str, at_ms: int) -> bool:
+        found = self._exchange.market(market)
+        return found.state(at_ms) == "ACTIVE" and found.book(at_ms) is not None
+
+    def last_price(self, market: str, at_ms: int) -> Decimal:
+        ticker = self._exchange.market(market).ticker(at_ms)
+        assert ticker is not None, "a market that trades has a last price"
+        return Decimal(repr(ticker.price))
+
+    def levels(self, market: str, side: OrderSide, at_ms: int) -> Sequence[Level]:
+        book = self._exchange.market(market).book(at_ms)
+        assert book is not None, "a market that trades has a book"
+        return book.asks if side == BID else book.bids

@@ -1,0 +1,138 @@
+"""REST on aiohttp: one table of endpoints with their budgets, and what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from tickloop.simulator.auth import Gatekeeper, hashable_texts, json_pairs
+from tickloop.simulator.clock import MarketClock
+from tickloop.simulator.params import Call, Params
+from tickloop.simulator.private import PrivateSide
+from tickloop.simulator.public import PublicSide
+from tickloop.simulator.ratelimit import Limit, RateLimiter, Verdict
+from tickloop.simulator.refusal import RefusedError
+from tickloop.simulator.stream import Hub
+
+Handler = Callable[[Call], Any]
+
+# Budgets of upbit-api section 4; group names as measured in the header, which differ from the documentation's.
+_MARKET, _CANDLES, _TRADES = Limit("market", 10), Limit("candles", 10), Limit("crix-trades", 10)
+_TICKER, _BOOK = Limit("ticker", 10), Limit("orderbook", 10)
+_DEFAULT = Limit("default", 30, is_bucket=True)
+ORIGIN = Limit("origin", 1, per_s=10.0)
+"""A request with an `Origin` header comes from a browser: the exchange allows it one call in ten seconds."""
+
+TOO_MANY = "Too many API requests."
+
+_MINUTES = "/v1/candles/minutes/"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    limit: Limit
+    handle: Handler
+    is_private: bool = False
+    status: int = 200
+
+
+class RestApi:
+    """Answers every REST request of the exchange."""
+
+    def __init__(
+        self,
+        public: PublicSide,
+        private: PrivateSide,
+        gate: Gatekeeper,
+        hub: Hub,
+        clock: MarketClock,
+        order_limit_per_s: int,
+    ) -> None:
+        self._public = public
+        self._gate = gate
+        self._hub = hub
+        self._clock = clock
+        self._limiter = RateLimiter()
+        orders = Limit("order", order_limit_per_s, is_bucket=True)
+        self._endpoints = {
+            ("GET", "/v1/market/all"): Endpoint(_MARKET, public.markets),
+            ("GET", "/v1/trades/ticks"): Endpoint(_TRADES, public.trades),
+            ("GET", "/v1/ticker"): Endpoint(_TICKER, public.tickers),
+            ("GET", "/v1/ticker/all"): Endpoint(_TICKER, public.all_tickers),
+            ("GET", "/v1/orderbook"): Endpoint(_BOOK, public.orderbooks),
+            ("GET", "/v1/accounts"): Endpoint(_DEFAULT, private.accounts, is_private=True),
+            ("GET", "/v1/orders/chance"): Endpoint(_DEFAULT, private.chance, is_private=True),
+            ("POST", "/v1/orders"): Endpoint(orders, private.place, is_private=True, status=201),
+            ("GET", "/v1/order"): Endpoint(_DEFAULT, private.order, is_private=True),
+            ("DELETE", "/v1/order"): Endpoint(_DEFAULT, private.cancel, is_private=True),
+            ("GET", "/v1/orders/open"): Endpoint(_DEFAULT, private.open_orders, is_private=True),
+            ("GET", "/v1/orders/closed"): Endpoint(_DEFAULT, private.closed_orders, is_private=True),
+        }
+
+    async def answer(self, request: web.Request, path: str) -> web.Response:
+        """Answer one request.
+
+        Args:
+            path: the path with repeated slashes taken out.
+        """
+        endpoint = self._endpoint(request.method, path)
+        if endpoint is None:
+            verdict = self._take(_DEFAULT, request, is_private=True)
+            return _json(404, {"error": {"name": 404, "message": "no Route matched with those values"}}, verdict)
+        limit = ORIGIN if "Origin" in request.headers and not endpoint.is_private else endpoint.limit
+        verdict = self._take(limit, request, is_private=endpoint.is_private)
+        if not verdict.is_allowed:
+            return _too_many(verdict)
+        body = await request.read()
+        try:
+            if endpoint.is_private:
+                self._check(request, body)
+            # Resting orders are brought up to the moment of the answer first.
+            self._hub.advance(now_ms := self._clock.now_ms())
+            call = Call(_params(request, body if endpoint.is_private else b""), now_ms, body)
+            return _json(endpoint.status, endpoint.handle(call), verdict)
+        except RefusedError as refused:
+            return _json(refused.status, refused.body, verdict)
+
+    def _endpoint(self, method: str, path: str) -> Endpoint | None:
+        unit = path.removeprefix(_MINUTES)
+        if method == "GET" and unit != path and "/" not in unit:
+            return Endpoint(_CANDLES, lambda call: self._public.minutes(unit, call))
+        return self._endpoints.get((method, path))
+
+    def _take(self, limit: Limit, request: web.Request, *, is_private: bool) -> Verdict:
+        client = "account" if is_private else (request.remote or "")
+        return self._limiter.take(limit, client, self._clock.elapsed_s())
+
+    def _check(self, request: web.Request, body: bytes) -> None:
+        texts = hashable_texts(request.rel_url.raw_query_string, body, request.content_type)
+        self._gate.check(request.headers.get("Authorization"), texts)
+
+
+def _params(request: web.Request, body: bytes) -> Params:
+    """Take parameters from the query, a form body or a JSON body: clients send private ones in each of them."""
+    pairs = list(request.query.items())
+    if body and "json" in request.content_type:
+        pairs += json_pairs(body)
+    elif body:
+        pairs += parse_qsl(body.decode("utf-8", "replace"))
+    return Params(pairs)
+
+
+def _json(status: int, value: Any, verdict: Verdict) -> web.Response:
+    return web.Response(
+        status=status,
+        body=msgspec.json.encode(value),
+        content_type="application/json",
+        charset="utf-8",
+        headers={"Remaining-Req": verdict.header},
+    )
+
+
+def _too_many(verdict: Verdict) -> web.Response:
+    return web.Response(status=429, text=TOO_MANY, headers={"Remaining-Req": verdict.header})

@@ -1,0 +1,173 @@
+"""The exchange in a box: wires recording, clock, account and protocol together and serves them on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from tickloop.domain.window import to_datetime
+from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
+from tickloop.simulator.auth import Gatekeeper
+from tickloop.simulator.clock import MarketClock
+from tickloop.simulator.config import SimulatorConfig
+from tickloop.simulator.control import ControlApi
+from tickloop.simulator.desk import Desk
+from tickloop.simulator.faults import planned_gaps
+from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.private import PrivateSide
+from tickloop.simulator.public import PublicSide
+from tickloop.simulator.quotes import ExchangeQuotes
+from tickloop.simulator.recording import Recording, load_recording
+from tickloop.simulator.rest import RestApi
+from tickloop.simulator.state import Store
+from tickloop.simulator.stream import Hub
+from tickloop.simulator.websocket import WebSocketApi
+
+FLUSH_DEADLINE_S = 2.0
+CLOSE_DEADLINE_S = 0.5
+
+_WEBSOCKET_PATH = "/websocket/v1"
+
+
+async def serve(
+    config: SimulatorConfig,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+    recording: Recording | None = None,
+) -> None:
+    """Run the simulator until it is asked to stop.
+
+    On stop the clock is held, what happened until then is written out to the subscribers (2 s at most), then the
+    sockets close. Another start on the same folder goes on from there.
+
+    Args:
+        ready: called with the base URL once requests are answered.
+        recording: prices to use; None loads the shipped ones that the config names.
+
+    Raises:
+        PortInUseError: naming host, port and the remedy.
+        HomeBusyError: another simulator holds the folder.
+        UsageError: the start lies outside the recording.
+        DataError: recording, clock or account cannot be read.
+    """
+    with _folder_of_ours(config.folder):
+        exchange = await asyncio.to_thread(_exchange_of, config, recording)
+        store = Store(config.folder / "account.sqlite", config.krw)
+        try:
+            span = (exchange.start_ms, exchange.end_ms)
+            clock = MarketClock(config.folder / "clock.json", config.start_ms, span, config.speed)
+            await _serve(config, exchange, Desk(store, ExchangeQuotes(exchange)), clock, ready, stop)
+        finally:
+            store.close()
+
+
+async def _serve(
+    config: SimulatorConfig,
+    exchange: SimulatedExchange,
+    desk: Desk,
+    clock: MarketClock,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    hub = Hub(exchange, desk, clock)
+    gate = Gatekeeper(config.access_key, config.secret_key)
+    rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s)
+    sockets = WebSocketApi(hub, clock, is_binary=config.binary_frames)
+    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_DEADLINE_S)
+    await runner.setup()
+    try:
+        url = await _listen(runner, config)
+        if not config.is_held:
+            clock.run()
+        ready(url)
+        await _until_stopped(stop, clock.keep(), hub.run())
+        hub.hold()
+        await hub.flush(FLUSH_DEADLINE_S)
+        await sockets.close_all(CLOSE_DEADLINE_S)
+    finally:
+        await runner.cleanup()
+
+
+def _app(rest: RestApi, sockets: WebSocketApi, control: ControlApi) -> web.Application:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        # Some clients double a slash (`//v1/...`); the exchange does not mind.
+        path = "/" + "/".join(part for part in request.path.split("/") if part)
+        if path == _WEBSOCKET_PATH:
+            return await sockets.answer(request)
+        if path.startswith("/control/"):
+            return await control.answer(request, path)
+        return await rest.answer(request, path)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    return app
+
+
+async def _listen(runner: web.AppRunner, config: SimulatorConfig) -> str:
+    try:
+        await web.TCPSite(runner, config.host, config.port).start()
+    except OSError as exc:
+        where = f"{config.host}:{config.port}"
+        if exc.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"port {config.port} on {config.host} is in use by another program; stop it, or give another port"
+                " (--port, 0 takes a free one)"
+            ) from exc
+        raise OperatorError(f"cannot listen on {where}: {exc.strerror or exc}") from exc
+    port = runner.addresses[0][1]
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{host}:{port}"
+
+
+async def _until_stopped(stop: asyncio.Event, *bodies: Coroutine[None, None, None]) -> None:
+    """Return when asked to stop; raise what one of the endless tasks raised, if it did."""
+    asked = asyncio.create_task(stop.wait())
+    tasks = [asyncio.create_task(body) for body in bodies]
+    try:
+        await asyncio.wait({asked, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for each in (asked, *tasks):
+            each.cancel()
+        await asyncio.gather(asked, *tasks, return_exceptions=True)
+
+
+def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> SimulatedExchange:
+    exchange = SimulatedExchange(recording or load_recording(config.recording), config.seed)
+    if not exchange.start_ms <= config.start_ms < exchange.end_ms:
+        first, last = (f"{to_datetime(ms):%Y-%m-%dT%H:%MZ}" for ms in (exchange.start_ms, exchange.end_ms))
+        raise UsageError(
+            f"start {config.start_ms} ({to_datetime(config.start_ms):%Y-%m-%dT%H:%MZ}) lies outside the recording"
+            f" {config.recording!r}; valid: from {exchange.start_ms} ({first}) to before {exchange.end_ms} ({last})"
+        )
+    if not config.with_gaps:
+        return exchange
+    return exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
+
+
+@contextmanager
+def _folder_of_ours(folder: Path) -> Iterator[None]:
+    """Hold the folder: two owners of one clock would send time back and forth."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise HomeNotWritableError(f"simulator folder {folder} cannot be written: {exc.strerror}") from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise HomeBusyError(f"simulator folder {folder} is in use by another simulator; give another one") from exc
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,202 @@
+"""From the market to the sockets: what is due goes, in order, into one bounded queue per subscriber."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tickloop.simulator.clock import MarketClock
+from tickloop.simulator.desk import Desk
+from tickloop.simulator.market import SimulatedExchange, StreamEvent
+from tickloop.simulator.subscription import StreamRequest, Want
+from tickloop.simulator.wire import Format, StreamType, frame_bytes, orderbook_frame, ticker_frame, trade_frame
+
+QUEUE_FRAMES = 20_000
+"""Frames that may wait for one client, about 10 MB. When they are more, the client is too slow: it is disconnected,
+which it notices, rather than given a stream with holes, which it would not."""
+
+BOOK_EVERY_MS = 1_000
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One frame on its way, and what it counts as; control answers have no type."""
+
+    data: bytes
+    type: str = ""
+    code: str = ""
+
+
+@dataclass(eq=False)
+class Subscriber:
+    """One connection: what it wants and what waits for it.
+
+    Attributes:
+        drop: ends the connection at once; called when the queue is full.
+    """
+
+    user_agent: str
+    drop: Callable[[], None]
+    queue: asyncio.Queue[Outgoing] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES))
+    request: StreamRequest | None = None
+    is_dropped: bool = False
+    sent: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def offer(self, frame: Outgoing) -> None:
+        """Queue a frame, or end the connection when there is no room."""
+        if self.is_dropped:
+            return
+        try:
+            self.queue.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.is_dropped = True
+            self.drop()
+
+    @property
+    def form(self) -> Format:
+        return "DEFAULT" if self.request is None else self.request.form
+
+
+class Hub:
+    """All subscribers, and the stream that feeds them up to a moment of market time."""
+
+    def __init__(self, exchange: SimulatedExchange, desk: Desk, clock: MarketClock) -> None:
+        self._exchange = exchange
+        self._desk = desk
+        self._clock = clock
+        self._known = frozenset(exchange.markets)
+        self._at_ms = clock.unserved_since_ms
+        self._subscribers: list[Subscriber] = []
+        self._wanted: dict[tuple[str, str], list[tuple[Subscriber, Want]]] = {}
+        self._book_ms: dict[str, int] = {}
+        self._sent_by_gone: Counter[tuple[str, str]] = Counter()
+        self.advance(clock.now_ms())
+
+    @property
+    def subscribers(self) -> tuple[Subscriber, ...]:
+        return tuple(self._subscribers)
+
+    def add(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        self._subscribers.remove(subscriber)
+        self._sent_by_gone += subscriber.sent
+        self._index()
+
+    def subscribe(self, subscriber: Subscriber, request: StreamRequest) -> None:
+        """Replace what a subscriber wants: snapshots go out first, then everything after this moment."""
+        now_ms = self._clock.now_ms()
+        self.advance(now_ms)
+        subscriber.request = request
+        for want in _last_of_each(request.wants):
+            if want.has_snapshot and want.code in self._known:
+                self._offer_snapshot(subscriber, want, now_ms)
+        self._index()
+
+    def listing(self, subscriber: Subscriber, form: Format) -> tuple[Mapping[str, Any], ...]:
+        """Give what a subscriber asked for; the format of the question becomes that of its streams, as live."""
+        if subscriber.request is None:
+            return ()
+        subscriber.request = replace(subscriber.request, form=form)
+        return subscriber.request.listing
+
+    def advance(self, until_ms: int) -> None:
+        """Queue all that happened up to and including `until_ms`; resting orders fill on the way."""
+        if until_ms <= self._at_ms:
+            return
+        markets = {code for _, code in self._wanted} | self._desk.resting_markets
+        for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
+            self._desk.on_trade(event.market, event.price, event.ts_ms)
+            self._publish(event)
+        self._at_ms = until_ms
+
+    def hold(self) -> None:
+        """Let the clock stand, with all that happened until then in the queues."""
+        self._clock.hold()
+        self.advance(self._clock.now_ms())
+
+    async def run(self) -> None:
+        """Stream what comes due, until cancelled."""
+        while True:
+            self.advance(self._clock.now_ms())
+            await self._clock.wait_until(self._exchange.next_trade_ms(self._at_ms))
+
+    async def flush(self, deadline_s: float) -> None:
+        """Wait until every queue has been written out, at most for a time."""
+        joins = [asyncio.create_task(subscriber.queue.join()) for subscriber in self._subscribers]
+        if not joins:
+            return
+        _, pending = await asyncio.wait(joins, timeout=deadline_s)
+        for task in pending:
+            task.cancel()
+
+    def drop_all(self) -> int:
+        """End every connection at once; give how many there were."""
+        for subscriber in self._subscribers:
+            subscriber.is_dropped = True
+            subscriber.drop()
+        return len(self._subscribers)
+
+    def sent(self) -> dict[str, dict[str, int]]:
+        """Count the frames written so far, by type and market, to all clients together."""
+        total = sum((subscriber.sent for subscriber in self._subscribers), start=Counter(self._sent_by_gone))
+        counts: dict[str, dict[str, int]] = {}
+        for (kind, code), number in sorted(total.items()):
+            counts.setdefault(kind, {})[code] = number
+        return counts
+
+    def _index(self) -> None:
+        self._wanted = {}
+        for subscriber in self._subscribers:
+            for want in _last_of_each(subscriber.request.wants if subscriber.request is not None else ()):
+                if want.has_realtime and want.code in self._known:
+                    self._wanted.setdefault((want.type, want.code), []).append((subscriber, want))
+
+    def _publish(self, event: StreamEvent) -> None:
+        code, at_ms = event.market, event.ts_ms
+        # The time of sending in a frame is that of the event: the same run gives the same bytes at every speed.
+        self._send("trade", code, lambda _: trade_frame(event, at_ms, "REALTIME"))
+        self._send("ticker", code, lambda _: ticker_frame(event.ticker, at_ms, "REALTIME"))
+        second = at_ms - at_ms % BOOK_EVERY_MS
+        if ("orderbook", code) in self._wanted and self._book_ms.get(code) != second:
+            self._book_ms[code] = second
+            self._send("orderbook", code, lambda depth: self._book_frame(code, at_ms, "REALTIME", depth))
+
+    def _send(self, kind: str, code: str, make: Callable[[int], Mapping[str, Any] | None]) -> None:
+        made: dict[tuple[Format, int], Outgoing | None] = {}
+        for subscriber, want in self._wanted.get((kind, code), ()):
+            key = (subscriber.form, want.depth)
+            if key not in made:
+                frame = make(want.depth)
+                made[key] = None if frame is None else Outgoing(frame_bytes(dict(frame), key[0]), kind, code)
+            outgoing = made[key]
+            if outgoing is not None:
+                subscriber.offer(outgoing)
+
+    def _offer_snapshot(self, subscriber: Subscriber, want: Want, now_ms: int) -> None:
+        frame = self._snapshot(want, now_ms)
+        if frame is not None:
+            subscriber.offer(Outgoing(frame_bytes(frame, subscriber.form), want.type, want.code))
+
+    def _snapshot(self, want: Want, now_ms: int) -> dict[str, Any] | None:
+        market = self._exchange.market(want.code)
+        if want.type == "orderbook":
+            return self._book_frame(want.code, now_ms, "SNAPSHOT", want.depth)
+        if want.type == "ticker":
+            ticker = market.ticker(now_ms)
+            return None if ticker is None else ticker_frame(ticker, now_ms, "SNAPSHOT")
+        event = market.last_streamed(now_ms)
+        return None if event is None else trade_frame(event, now_ms, "SNAPSHOT")
+
+    def _book_frame(self, code: str, at_ms: int, stream_type: StreamType, depth: int) -> dict[str, Any] | None:
+        book = self._exchange.market(code).book(at_ms)
+        return None if book is None else orderbook_frame(book, stream_type, depth)
+
+
+def _last_of_each(wants: Iterable[Want]) -> list[Want]:
+    """Give one want per type and market: naming one twice in a request does not double its stream."""
+    return list({(want.type, want.code): want for want in wants}.values())

@@ -1,0 +1,59 @@
+"""The exchange simulator in a thread of its own, for contract suites of what talks to an exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakes import START_MS
+from tickloop.adapters.local.clock import SharedClock
+from tickloop.simulator.config import SimulatorConfig
+from tickloop.simulator.server import serve
+
+ACCESS_KEY, SECRET_KEY = "contract", "s" * 64
+
+_DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True)
+class RunningSimulator:
+    rest_url: str
+    websocket_url: str
+    clock: SharedClock
+
+
+@contextmanager
+def running_simulator(folder: Path, speed: float = 240.0) -> Iterator[RunningSimulator]:
+    """Serve the shipped candles from 2024-01-22T00:00Z on a free port."""
+    config = SimulatorConfig(folder, "candles", START_MS, speed, ACCESS_KEY, SECRET_KEY)
+    urls: list[str] = []
+    is_ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    def ready(url: str) -> None:
+        urls.append(url)
+        is_ready.set()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(serve(config, ready, stop))
+        finally:
+            loop.close()
+            is_ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert is_ready.wait(_DEADLINE_S), "the simulator did not start in time"
+        assert urls, "the simulator ended at its start"
+        socket_url = urls[0].replace("http://", "ws://") + "/websocket/v1"
+        yield RunningSimulator(urls[0], socket_url, SharedClock(folder / "clock.json"))
+    finally:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(_DEADLINE_S)

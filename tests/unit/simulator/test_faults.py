@@ -1,0 +1,88 @@
+"""Planned gaps and the truth that a ledger is checked against."""
+
+from __future__ import annotations
+
+import pytest
+
+from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
+from tickloop.simulator.faults import Gap, planned_gaps
+from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.recording import load_recording
+from tickloop.simulator.truth import truth
+
+START = 1_705_881_600_000  # 2024-01-22T00:00Z
+
+
+@pytest.fixture(scope="module")
+def exchange() -> SimulatedExchange:
+    return SimulatedExchange(load_recording("candles"), seed=20240122)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_planned_gaps_withhold_a_trade_in_every_minute_of_one_hour(exchange: SimulatedExchange, seed: int) -> None:
+    """90 s each, first and second hour, first and last market, never over an hour's edge."""
+    soft, hard = planned_gaps(seed, START, exchange)
+
+    assert (soft.market, soft.is_refused_by_rest, soft.start_ms // HOUR_MS) == ("KRW-BTC", False, START // HOUR_MS)
+    assert (hard.market, hard.is_refused_by_rest, hard.start_ms // HOUR_MS) == ("KRW-ETH", True, START // HOUR_MS + 1)
+    for gap in (soft, hard):
+        minutes = range(gap.start_ms // MINUTE_MS, (gap.end_ms - 1) // MINUTE_MS + 1)
+        assert gap.end_ms - gap.start_ms == 90_000
+        assert gap.start_ms // HOUR_MS == (gap.end_ms - 1) // HOUR_MS
+        assert set(exchange.made(gap.market, gap.start_ms, gap.end_ms).ts_event // MINUTE_MS) == set(minutes)
+
+
+def test_plan_is_a_function_of_its_seed(exchange: SimulatedExchange) -> None:
+    """A restart finds the same gaps."""
+    assert planned_gaps(5, START, exchange) == planned_gaps(5, START, exchange)
+    assert planned_gaps(5, START, exchange) != planned_gaps(6, START, exchange)
+
+
+def test_plan_leaves_a_gap_out_where_nothing_is_traded(exchange: SimulatedExchange) -> None:
+    """The first hour after the recording has no place for one."""
+    assert planned_gaps(5, exchange.end_ms - exchange.end_ms % HOUR_MS + HOUR_MS, exchange) == ()
+
+
+def test_truth_says_per_hour_what_was_told_and_what_the_ledger_must_say(exchange: SimulatedExchange) -> None:
+    """Trades by where they can be had, minutes by the label they must get."""
+    soft = Gap("KRW-BTC", START + 100_000, START + 190_000, is_refused_by_rest=False)
+    hard = Gap("KRW-BTC", START + HOUR_MS + 60_000, START + HOUR_MS + 120_000, is_refused_by_rest=True)
+    made = [len(exchange.made("KRW-BTC", START + hour * HOUR_MS, START + (hour + 1) * HOUR_MS)) for hour in (0, 1)]
+    lost = [len(exchange.made("KRW-BTC", gap.start_ms, gap.end_ms)) for gap in (soft, hard)]
+
+    told = truth(exchange.with_gaps([soft, hard]), Window(START, START + 2 * HOUR_MS))["markets"]["KRW-BTC"]
+
+    assert told["recording_end_ms"] == 1_711_897_260_000
+    assert told["hours"] == [
+        {
+            "hour_ms": START,
+            "made": made[0],
+            "streamed": made[0] - lost[0],
+            "withheld": 0,
+            "refetchable": lost[0],
+            "verified": 57,
+            "no_trade": 0,
+            "repaired": [START + 60_000, START + 120_000, START + 180_000],
+            "candle": [],
+        },
+        {
+            "hour_ms": START + HOUR_MS,
+            "made": made[1],
+            "streamed": made[1] - lost[1],
+            "withheld": lost[1],
+            "refetchable": 0,
+            "verified": 58,
+            "no_trade": 1,
+            "repaired": [],
+            "candle": [START + HOUR_MS + 60_000],
+        },
+    ]
+
+
+def test_hour_after_the_recording_has_no_trades(exchange: SimulatedExchange) -> None:
+    """KRW-ETH ends on 2024-01-30 at 15:00."""
+    end = exchange.market("KRW-ETH").end_ms
+
+    told = truth(exchange, Window(end, end + HOUR_MS))["markets"]["KRW-ETH"]["hours"][0]
+
+    assert (told["made"], told["no_trade"], told["verified"]) == (0, 60, 0)
