@@ -7,12 +7,13 @@ python scripts/build_recordings.py bursts --out src/tickloop/recordings TRADES.p
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from pathlib import Path
 
 import polars as pl
 
-from tickloop.simulator.recording import load_recording
+from tickloop.simulator.recording import CHECKSUMS, load_recording
 
 SOURCE = "Lazydok/quantbt"  # the only one of the candle files' sources that is shipped; MIT
 START, END = "2023-12-31T15:00:00+00:00", "2024-03-31T15:01:00+00:00"  # first quarter of 2024 in Korea
@@ -51,6 +52,8 @@ def main() -> None:
     rows = candles(options.paths) if options.name == "candles" else bursts(options.paths)
     target: Path = options.out / f"{options.name}.parquet"
     rows.write_parquet(target, compression="zstd", compression_level=19)
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in options.out.glob("*.parquet")]
+    (options.out / CHECKSUMS).write_text("".join(sorted(sums, key=lambda line: line[64:])))
     markets = load_recording(options.name, options.out).markets
     sys.stdout.write(f"{target}: {rows.height} rows, {len(markets)} markets, {target.stat().st_size} bytes\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,54 +18,71 @@ from tickloop.errors import SettingsError
 DEFAULT_HOME = Path("~/.local/share/tickloop/main")
 SETTINGS_FILE = "tickloop.toml"
 
+SECRETS = ("_key", "token")
+"""How the names of settings end whose values are never shown."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ExchangeSettings(_Section):
-    """Where the exchange is. The defaults are Upbit's public addresses."""
+    """Where the exchange is, and the keys of an account on it."""
 
-    rest_url: str = "https://api.upbit.com"
-    websocket_url: str = "wss://api.upbit.com/websocket/v1"
-    access_key: SecretStr | None = None
-    secret_key: SecretStr | None = None
-    is_path_invented: bool = False  # the exchange is a simulator that makes its trades from candles
+    rest_url: str = Field(default="https://api.upbit.com", description="address of the REST API")
+    websocket_url: str = Field(default="wss://api.upbit.com/websocket/v1", description="address of the public stream")
+    access_key: SecretStr | None = Field(default=None, description="access key; needed by `trade` alone")
+    secret_key: SecretStr | None = Field(default=None, description="secret key; never shown")
+    is_path_invented: bool = Field(
+        default=False, description="the exchange is a simulator that makes its trades from candles"
+    )
 
 
 class CollectSettings(_Section):
     """The collector: what it subscribes to and how it writes."""
 
-    sync_interval_s: float = Field(default=0.25, gt=0, le=10)
-    segment_bytes: int = Field(default=64_000_000, ge=1_000)
-    queue_frames: int = Field(default=100_000, ge=100)
-    with_orderbook: bool = False
+    sync_interval_s: float = Field(
+        default=0.25, gt=0, le=10, description="longest time until a message is on disk, seconds"
+    )
+    segment_bytes: int = Field(default=64_000_000, ge=1_000, description="size at which a journal segment ends")
+    queue_frames: int = Field(
+        default=100_000, ge=100, description="messages held in memory; when full the stream is not read"
+    )
+    with_orderbook: bool = Field(default=False, description="subscribe to the order book too")
 
 
 class HistorySettings(_Section):
     """How far back bars are fetched before the first start."""
 
-    backfill_days: int = Field(default=14, ge=0, le=400)
+    backfill_days: int = Field(default=14, ge=0, le=400, description="days of bars; 0 is none")
 
 
 class TrainingSettings(_Section):
     """Slots, data lengths and candidates."""
 
-    slot_hours: int = Field(default=6, ge=1, le=168)
-    training_hours: int = Field(default=288, ge=24)
-    gate_hours: int = Field(default=48, ge=1)
-    families: tuple[str, ...] = ("ridge", "lightgbm")
-    feature_set: str = "bar"
-    seed: int = 20240122
+    slot_hours: int = Field(default=6, ge=1, le=168, description="hours between two trainings")
+    training_hours: int = Field(default=288, ge=24, description="length of the training data before the gate")
+    gate_hours: int = Field(
+        default=48, ge=1, description="last hours of the data, never trained on: champion against challengers"
+    )
+    families: tuple[str, ...] = Field(default=("ridge", "lightgbm"), description="model families tried in every slot")
+    feature_set: str = Field(default="bar", description="feature set of the candidates")
+    seed: int = Field(default=20240122, description="seed of every fit")
 
 
 class PromotionSettings(_Section):
     """The rule by which a challenger replaces the champion."""
 
-    metric: Literal["mae_bp", "profit_krw"] = "mae_bp"
-    optimize: Literal["minimize", "maximize"] = "minimize"
-    min_improvement: float = Field(default=0.0, ge=0)
-    max_bias_bp: float = Field(default=2.0, gt=0)
+    metric: Literal["mae_bp", "profit_krw"] = Field(
+        default="mae_bp", description="mae_bp, or profit_krw of the preset default"
+    )
+    optimize: Literal["minimize", "maximize"] = Field(
+        default="minimize", description="minimize mae_bp, maximize profit_krw"
+    )
+    min_improvement: float = Field(default=0.0, ge=0, description="a challenger must be better by more than this")
+    max_bias_bp: float = Field(default=2.0, gt=0, description="a challenger whose mean error is larger is not promoted")
 
     @model_validator(mode="after")
     def _direction(self) -> Self:
@@ -77,25 +95,37 @@ class PromotionSettings(_Section):
 class StrategySettings(_Section):
     """What the bot trades and by which preset."""
 
-    preset: Literal["default", "seed2023"] = "default"
-    order_notional: Decimal | None = None  # None: the preset's own
-    budget: Decimal = Decimal(50_000)
-    forecast_delay_ms: int = Field(default=1_000, ge=0)
+    preset: Literal["default", "seed2023"] = Field(
+        default="default", description="default, or seed2023 (it loses: see docs)"
+    )
+    order_notional: Decimal | None = Field(
+        default=None, gt=0, description="KRW of one buy; the preset's own when absent"
+    )
+    budget: Decimal = Field(default=Decimal(50_000), gt=0, description="KRW that the bot may use")
+    forecast_delay_ms: int = Field(
+        default=1_000, ge=0, description="a minute's forecast is used from this long after its start"
+    )
 
 
 class ServeSettings(_Section):
-    """Where the API listens; port 0 takes a free one."""
+    """Where the API listens."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65_535)
-    token: SecretStr | None = None  # asked for on every /v1 address when set; needed wherever it is not loopback
+    host: str = Field(default="127.0.0.1", description="address; anything but loopback needs a token")
+    port: int = Field(default=8000, ge=0, le=65_535, description="port; 0 takes a free one")
+    token: SecretStr | None = Field(default=None, description="asked for on every /v1 address when set")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.host not in LOOPBACK and self.token is None:
+            raise ValueError(f"host {self.host!r} is open to others and token is not set; valid: a token, or 127.0.0.1")
+        return self
 
 
 class DashboardSettings(_Section):
-    """Where the dashboard listens; port 0 takes a free one."""
+    """Where the pages are served."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8501, ge=0, le=65_535)
+    host: str = Field(default="127.0.0.1", description="address; the pages ask for no password, so keep it loopback")
+    port: int = Field(default=8501, ge=1, le=65_535, description="port")
 
 
 class Settings(BaseSettings):
@@ -109,11 +139,15 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    profile: Literal["laptop"] = "laptop"
-    home: Path = DEFAULT_HOME
-    markets: tuple[str, ...] = ("KRW-BTC", "KRW-ETH")
-    clock: Literal["system", "shared"] = "system"
-    bot: str = "bot"
+    profile: Literal["laptop"] = Field(default="laptop", description="which adapters stand behind the ports")
+    home: Path = Field(default=DEFAULT_HOME, description="folder of all state")
+    markets: tuple[str, ...] = Field(
+        default=("KRW-BTC", "KRW-ETH"), description="markets to collect, forecast and trade"
+    )
+    clock: Literal["system", "shared"] = Field(
+        default="system", description="shared: the simulator's market clock in this home"
+    )
+    bot: str = Field(default="bot", pattern=r"^[a-z0-9]{1,16}$", description="name of the bot, part of its order ids")
     exchange: ExchangeSettings = ExchangeSettings()
     collect: CollectSettings = CollectSettings()
     history: HistorySettings = HistorySettings()
@@ -223,9 +257,12 @@ def load_settings(home: Path | None = None, **overrides: Any) -> Settings:
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError(f"{folder / SETTINGS_FILE} is not valid TOML: {exc}") from exc
     except ValidationError as exc:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc']) or 'settings'} = {error['input']!r}: {error['msg']}"
-            for error in exc.errors()
-            if "key" not in "".join(str(part) for part in error["loc"])
-        )
-        raise SettingsError(f"settings do not hold: {problems or 'a key is not valid'}") from exc
+        problems = "; ".join(_problem(error["loc"], error["input"], error["msg"]) for error in exc.errors())
+        raise SettingsError(f"settings do not hold: {problems}") from None  # its own text shows values, secrets too
+
+
+def _problem(location: tuple[int | str, ...], value: object, message: str) -> str:
+    """Say what is wrong with one key; neither a secret nor a whole section, which may hold one, is shown."""
+    name = ".".join(str(part) for part in location) or "settings"
+    is_shown = not (name.endswith(SECRETS) or isinstance(value, Mapping | BaseModel))
+    return f"{name} = {value!r}: {message}" if is_shown else f"{name}: {message}"

@@ -14,7 +14,7 @@ from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
 from tickloop.errors import SettingsError
-from tickloop.settings import Settings, load_settings
+from tickloop.settings import LOOPBACK, Settings, load_settings
 
 if TYPE_CHECKING:
     from tickloop.simulator.config import SimulatorConfig
@@ -157,7 +157,7 @@ def bot(settings: Settings) -> int:
 
 def require_simulator(settings: Settings) -> None:
     """Refuse an exchange that is not on this machine: live trading comes with an opt-in of its own."""
-    if urlsplit(settings.exchange.rest_url).hostname not in ("127.0.0.1", "localhost", "::1"):
+    if urlsplit(settings.exchange.rest_url).hostname not in LOOPBACK:
         raise SettingsError(
             f"exchange.rest_url = {settings.exchange.rest_url!r} is not a simulator on this machine; valid so far for"
             " `tickloop trade`: http://127.0.0.1:PORT"
