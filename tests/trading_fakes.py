@@ -190,7 +190,7 @@ class FakeForecaster:
 @dataclass
 class FakePorts:
     clock: FixedClock
-    strategy: StrategySettings = StrategySettings()
+    strategy: StrategySettings
     markets: tuple[str, ...] = (MARKET,)
     market_data: FakeMarketData = field(default_factory=lambda: FakeMarketData(quiet_candles()))
     warehouse: Any = field(default_factory=MemoryWarehouse)
@@ -240,6 +240,7 @@ class Stage:
             parse=feed.parse,
             forecaster_for=lambda market: self.forecaster,
             report=lambda message, figures: self.reports.append((message, figures)),
+            finish_deadline_s=0.05,
         )
         async with asyncio.timeout(20):
             await self.bot.run(stop)

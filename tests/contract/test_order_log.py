@@ -12,7 +12,7 @@ import pytest
 from tickloop.adapters.local.order_log import FileOrderLog
 from tickloop.domain.market import Side
 from tickloop.domain.orders import Cause, Execution, Intent, OrderEvent, OrderState
-from tickloop.errors import DataError, HomeBusyError
+from tickloop.errors import DataError, HomeBusyError, HomeNotWritableError
 
 INTENT = OrderEvent(
     "tl-b-1",
@@ -79,6 +79,25 @@ def test_torn_last_line_is_no_event_and_stays_readable(folder: Path) -> None:
 
     assert events == [INTENT, CLOSED]
     assert b'# torn: {"client_order_id":"tl-b-2","sta\n' in path.read_bytes()
+
+
+def test_line_that_the_disk_took_only_in_part_spoils_no_later_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders under way are still written down after the disk was full for a moment."""
+    log = FileOrderLog(folder)
+    log.append(INTENT)
+    real_write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: real_write(descriptor, data[:20]))
+        with pytest.raises(HomeNotWritableError, match="did not take that tl-b-1 is closed"):
+            log.append(CLOSED)
+
+    log.append(CLOSED)
+    events = log.read()
+    log.close()
+
+    assert events == [INTENT, CLOSED]
 
 
 def test_line_that_is_no_event_stops_the_bot_and_is_named(folder: Path) -> None:

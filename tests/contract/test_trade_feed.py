@@ -9,8 +9,9 @@ import pytest
 
 from fakes import FixedClock
 from simulated_exchange import RunningSimulator, running_simulator
+from tickloop.adapters.upbit.events import TradeEvent
 from tickloop.adapters.upbit.feed import UpbitFeed
-from tickloop.adapters.upbit.parse import trade_of_frame
+from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.ports import Disconnected, Frame, TradeFeed
 from upbit_fakes import FakeStream
 
@@ -61,10 +62,10 @@ async def test_feed_begins_with_the_time_since_which_it_listens(feed: TradeFeed)
 async def test_frames_are_trades_of_the_market_in_order_of_receipt(feed: TradeFeed) -> None:
     """Each readable, times of receipt never going back."""
     frames = [item for item in await take(feed, 4) if isinstance(item, Frame)]
-    trades = [trade for frame in frames if (trade := trade_of_frame(frame)) is not None]
+    trades = [event for frame in frames if isinstance(event := parse_frame(frame.raw), TradeEvent)]
 
     assert len(trades) == 3
-    assert {trade.market for trade in trades} == {"KRW-BTC"}
+    assert {trade.code for trade in trades} == {"KRW-BTC"}
     times = [frame.ts_received_ns for frame in frames]
     assert times == sorted(times)
 

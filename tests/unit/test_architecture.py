@@ -35,7 +35,7 @@ OWNERS = {
     "numba": {"domain/kernel.py"},
     "lightgbm": {"adapters/lightgbm"},
     "mlflow": {"adapters/mlflow"},
-    "sqlite3": {"adapters/local"},
+    "sqlite3": {"adapters/local", "simulator"},  # the simulated exchange keeps its own account
     "pyarrow": {"adapters/local"},
     "httpx": {"adapters/upbit", "entrypoints/demo", "entrypoints/dashboard"},
     "websockets": {"adapters/upbit"},

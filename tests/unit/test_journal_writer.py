@@ -32,7 +32,8 @@ from tickloop.adapters.local.journal_writer import JournalWriter
 from tickloop.ports import Frame
 
 home = Path(sys.argv[1])
-writer = JournalWriter(home / "journal", home / "dead", "collector", FixedClock(), sync_interval_s=0.01).open()
+options = {"segment_bytes": 1_000_000, "sync_interval_s": 0.01, "queue_frames": 1_000}
+writer = JournalWriter(home / "journal", home / "dead", "collector", FixedClock(), **options).open()
 for number in range(100):
     raw = b'{"type":"ticker","code":"KRW-BTC","trade_price":1.0,"change":"RISE","trade_timestamp":1,"timestamp":%d}'
     writer.append(Frame(raw % number, START_MS * 1_000_000))
@@ -51,7 +52,13 @@ def ticker(number: int, received_ns: int = START_NS) -> Frame:
 @pytest.fixture
 def make_writer(tmp_path: Path) -> Callable[..., JournalWriter]:
     def make(**options: object) -> JournalWriter:
-        arguments = {"sync_interval_s": 0.01, "min_free_bytes": 0, **options}
+        arguments: dict[str, object] = {
+            "segment_bytes": 1_000_000,
+            "sync_interval_s": 0.01,
+            "queue_frames": 1_000,
+            "min_free_bytes": 0,
+        }
+        arguments |= options
         return JournalWriter(tmp_path / "journal", tmp_path / "dead", "collector", FixedClock(), **arguments)  # type: ignore[arg-type]
 
     return make
@@ -180,12 +187,14 @@ async def test_disk_that_is_nearly_full_stops_the_writer_before_anything_is_lost
     assert [line["timestamp"] for line in lines(tmp_path / "journal")] == [1]
 
 
-def test_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_told_at_the_start(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
     """Before the feed is opened."""
     (tmp_path / "journal").write_text("a file where the folder should be")
 
     with pytest.raises(HomeNotWritableError, match=r"journal.* cannot be written"):
-        JournalWriter(tmp_path / "journal", tmp_path / "dead", "collector", FixedClock()).open()
+        make_writer().open()
 
 
 async def test_killed_writer_loses_nothing_synced_and_the_next_start_goes_on(

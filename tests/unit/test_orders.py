@@ -45,6 +45,14 @@ def test_closed_order_changes_no_more() -> None:
         advance(order, closed("tl-b-1", "0.0001", "5800", "2.9"))
 
 
+def test_execution_without_its_time_is_refused() -> None:
+    """A lot that does not know when it was filled would never be due."""
+    event = OrderEvent("tl-b-1", OrderState.CLOSED, 2, execution=Execution("v", Decimal("0.1"), Decimal(1), Decimal(0)))
+
+    with pytest.raises(DataError, match=r"executed 0\.1; valid: the time of its last fill too"):
+        advance(advance(None, buy()), event)
+
+
 def test_buy_in_flight_sets_its_cash_aside_and_a_fill_makes_a_lot() -> None:
     """Entry is executed funds over executed volume, without the fee."""
     purse = Purse(Decimal(50_000))

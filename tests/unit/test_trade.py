@@ -3,16 +3,17 @@
 import asyncio
 from decimal import Decimal
 
+import polars as pl
 import pytest
 
 from fakes import MemoryWarehouse
 from tickloop.domain import strategy
-from tickloop.domain.market import Side
-from tickloop.domain.orders import OrderState
+from tickloop.domain.market import Side, Trade
+from tickloop.domain.orders import OrderEvent, OrderState
 from tickloop.domain.tables import EQUITY, ORDER, Table
 from tickloop.errors import AuthError, HomeNotWritableError, OperatorError, RejectedError, SettingsError
 from tickloop.ports import Disconnected
-from trading_fakes import CONNECTED, MARKET, MemoryOrderLog, Stage, at, trade
+from trading_fakes import CONNECTED, MARKET, Act, MemoryOrderLog, Stage, at, trade
 
 BUY_PRICE = 50_000_000.0
 HIGH = 60_000_000.0
@@ -60,7 +61,7 @@ async def test_orders_are_those_of_decide_asked_by_hand() -> None:
     tape = [trade(at(0, 10_000 * step + 1_500), price) for step, price in enumerate(prices)]
     stage = Stage(forecasts, preset="seed2023", order_notional=Decimal(6_000))
 
-    def fill_at(price: float):  # noqa: ANN202
+    def fill_at(price: float) -> Act:
         async def act() -> None:
             stage.broker.price = Decimal(str(price))
 
@@ -74,9 +75,11 @@ async def test_orders_are_those_of_decide_asked_by_hand() -> None:
     assert sent == _by_hand(tape, forecasts)
 
 
-def _by_hand(tape, forecasts):  # noqa: ANN001, ANN202
+def _by_hand(tape: list[Trade], forecasts: dict[int, float]) -> list[tuple[Side, int]]:
     params = strategy.PRESETS["seed2023"]._replace(order_krw=6_000.0)
-    cash, last_buy, lots, made = 50_000.0, strategy.NEVER, [], []
+    cash, last_buy = 50_000.0, strategy.NEVER
+    lots: list[tuple[float, int, float]] = []
+    made: list[tuple[Side, int]] = []
     for one in tape:
         ts, price = one.ts_event_ms, one.price
         due = [lot for lot in lots if strategy.is_due(params, lot[0], lot[1], ts, price)]
@@ -92,7 +95,7 @@ def _by_hand(tape, forecasts):  # noqa: ANN001, ANN202
 
 
 async def test_nothing_is_decided_on_an_order_still_in_flight() -> None:
-    """No second buy and no sell while the first is open, however the price moves; the fill is seen at the next trade."""
+    """No second buy while the first is open; its fill is seen at the next trade."""
     stage = Stage({at(0): HIGH, at(2): HIGH})
     stage.broker.is_held = True
 
@@ -160,7 +163,7 @@ async def test_market_whose_lots_the_account_does_not_hold_stands_still() -> Non
     bot = await stage.play(trade(at(1, 1_000), 51_000_000.0))
 
     assert len(stage.broker.placed) == 1
-    assert bot.desks[MARKET].halted == "the account holds 0.0001, less than the 0.00012 of the bot's lots"
+    assert bot.desks[MARKET].halted == "the account holds 0.0001, less than the 0.00012000 of the bot's lots"
     assert "stands still on KRW-BTC" in stage.reports[-1][0]
 
 
@@ -223,7 +226,7 @@ async def test_bad_frame_and_bad_model_answer_stop_nothing() -> None:
 
 
 class AwayWarehouse(MemoryWarehouse):
-    def upsert(self, table: Table, rows) -> int:  # noqa: ANN001
+    def upsert(self, table: Table, rows: pl.DataFrame) -> int:
         raise OperatorError("the warehouse is away")
 
 
@@ -261,7 +264,7 @@ async def test_orders_and_equity_of_every_minute_reach_the_warehouse() -> None:
 
 
 class FullDisk(MemoryOrderLog):
-    def append(self, event) -> None:  # noqa: ANN001
+    def append(self, event: OrderEvent) -> None:
         raise HomeNotWritableError("full")
 
 

@@ -111,6 +111,7 @@ class Bot:
         parse: ParseTrade,
         forecaster_for: Callable[[str], Forecaster],
         report: Report,
+        finish_deadline_s: float = FINISH_DEADLINE_S,
     ) -> None:
         """Rebuild the purse from the order log.
 
@@ -129,6 +130,7 @@ class Bot:
         self._broker = broker
         self._parse = parse
         self._report = report
+        self._finish_deadline_s = finish_deadline_s
         self._params = _params(ports)
         self._order_krw = ports.strategy.order_notional or Decimal(f"{self._params.order_krw:.12g}")
         self.desks = {market: self._desk(market, forecaster_for(market)) for market in ports.markets}
@@ -158,7 +160,7 @@ class Bot:
             for task in (*work, asked):
                 task.cancel()
             await asyncio.wait((*work, asked))
-            await self._path.finish(FINISH_DEADLINE_S)
+            await self._path.finish(self._finish_deadline_s)
             for desk in self.desks.values():
                 await desk.close()
             self._is_over.set()
@@ -221,13 +223,15 @@ class Bot:
             self._on_trade(desk, trade)
 
     def _on_trade(self, desk: Desk, trade: Trade) -> None:
+        minute = trade.ts_event_ms - trade.ts_event_ms % MINUTE_MS
+        is_new_minute = minute > self.seen.newest_minute
+        if is_new_minute:
+            self._note_equity()  # as the minute before has left it
         if not desk.take(trade):
             return
-        minute = trade.ts_event_ms - trade.ts_event_ms % MINUTE_MS
-        if minute > self.seen.newest_minute:
+        if is_new_minute:
             self.seen.newest_minute = minute
             self.seen.minutes += 1
-            self._note_equity()
         if self._ports.clock.now_ms() - trade.ts_event_ms > STALE_MS:
             self.seen.stale += 1
         elif not desk.halted:

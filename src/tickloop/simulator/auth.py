@@ -74,6 +74,8 @@ class Gatekeeper:
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise RefusedError(401, "no_authorization_token", "The request has no bearer token.")
+        if not token.isascii():
+            raise RefusedError(401, "jwt_verification", "The token is no JWT.")
         try:
             with warnings.catch_warnings():
                 # The exchange hands out keys of 40 characters, shorter than the standard wants for HS512.
@@ -128,7 +130,7 @@ def json_pairs(body: bytes) -> list[tuple[str, str]]:
     try:
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         return [pair for name, raw in fields.items() for pair in _pairs_of(name, bytes(raw))]
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
 
 

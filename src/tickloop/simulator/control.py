@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from tickloop.domain.window import Window
+from tickloop.domain.window import DAY_MS, Window
 from tickloop.errors import WindowError
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
@@ -18,6 +18,9 @@ from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.refusal import RefusedError
 from tickloop.simulator.stream import Hub, Subscriber
 from tickloop.simulator.truth import truth
+
+TRUTH_SPAN_MS = 100 * DAY_MS
+"""Longest window that the truth is told for at once: every minute of it is made for the answer."""
 
 _Handler = Callable[[web.Request], Awaitable[dict[str, Any]]]
 
@@ -64,7 +67,7 @@ class ControlApi:
         """Run or hold; after a hold every event up to the market time in the answer is in the queues."""
         try:
             run = msgspec.json.decode(await request.read(), type=dict[str, Any]).get("run")
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             run = None
         if not isinstance(run, bool):
             raise RefusedError(400, "invalid_parameter", 'The body is not {"run": true} or {"run": false}.')
@@ -77,17 +80,20 @@ class ControlApi:
     async def _truth(self, request: web.Request) -> dict[str, Any]:
         texts = [request.query.get(name, "") for name in ("start", "end")]
         try:
-            made = truth(self._exchange, Window(int(texts[0]), int(texts[1])))
-        except (ValueError, WindowError) as exc:
+            window = Window(int(texts[0]), int(texts[1]))
+            if window.end_ms - window.start_ms > TRUTH_SPAN_MS:
+                raise WindowError(f"window {texts[0]}..{texts[1]} is longer than 100 days")
+            made = truth(self._exchange, window)
+        except (ValueError, OverflowError, WindowError) as exc:
             raise RefusedError(
                 400, "invalid_parameter", f"start and end are no whole hours in epoch ms: {exc}"
             ) from exc
         return {**made, "account": asdict(self._desk.counts())}
 
-    async def _status(self, _request: web.Request) -> dict[str, Any]:
+    async def _status(self, request: web.Request) -> dict[str, Any]:
         now_ms = self._clock.now_ms()
         return {
-            **await self._clock_state(_request),
+            **await self._clock_state(request),
             "markets": {
                 code: {"end_ms": market.end_ms, "is_ended": now_ms >= market.end_ms}
                 for code in self._exchange.markets

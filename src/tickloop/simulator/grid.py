@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from tickloop.domain.rules import ladder_table
 
+_FINER = 101.0  # a hundred times, and room for rounding
+
 
 def price_steps(
     market: str, ts_open: NDArray[np.int64], prices: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give, per candle, the greatest step of the ladder in force that all its prices are multiples of.
 
-    A recording may be older than the dated ladder is sure of, so the prices have the last word; a step greater than
-    the ladder's own at the candle's high is never taken.
+    A recording may be older than the dated ladder is sure of, so the prices have the last word: a step may be finer
+    than the ladder's own, up to a hundred times, but never coarser.
 
     Args:
         ts_open: (n,), ms, ascending.
@@ -34,10 +36,11 @@ def price_steps(
     rows = np.searchsorted(table.valid_from, ts_open, side="right") - 1
     for row, (thresholds, ticks) in enumerate(zip(table.thresholds, table.ticks, strict=True)):
         is_in_force = rows == row
-        greatest = ticks[np.searchsorted(thresholds, prices.max(axis=1), side="right") - 1]
+        coarsest = ticks[np.searchsorted(thresholds, prices.max(axis=1), side="right") - 1]
+        finest = ticks[np.searchsorted(thresholds, prices.min(axis=1), side="right") - 1] / _FINER
         for tick in sorted({float(tick) for tick in ticks[np.isfinite(ticks)]}, reverse=True):
             over, under = Decimal(repr(tick)).as_integer_ratio()
-            is_free = is_in_force & (numerator == 0) & (greatest >= tick)
+            is_free = is_in_force & (numerator == 0) & (coarsest >= tick) & (finest <= tick)
             fits = is_free & _are_multiples(prices, over, under)
             numerator[fits], denominator[fits] = over, under
     return numerator, denominator

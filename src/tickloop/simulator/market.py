@@ -236,25 +236,21 @@ class SimulatedExchange:
     """
 
     def __init__(self, recording: Recording, seed: int, gaps: Sequence[Gap] = ()) -> None:
-        days = {market: MarketDays(recording, market, seed) for market in recording.markets}
-        self._set_up(days, seed, gaps)
-
-    def _set_up(self, days: dict[str, MarketDays], seed: int, gaps: Sequence[Gap]) -> None:
-        self._days = days
+        self._recording = recording
         self._seed = seed
         self.gaps = tuple(gaps)
         self._markets = {
-            market: SimulatedMarket(its_days, seed, [gap for gap in self.gaps if gap.market == market])
-            for market, its_days in days.items()
+            market: SimulatedMarket(
+                MarketDays(recording, market, seed), seed, [gap for gap in self.gaps if gap.market == market]
+            )
+            for market in recording.markets
         }
         self.start_ms = min(market.start_ms for market in self._markets.values())
         self.end_ms = max(market.end_ms for market in self._markets.values())
 
     def with_gaps(self, gaps: Sequence[Gap]) -> SimulatedExchange:
-        """Give the same exchange with these gaps; days already made are shared."""
-        other = SimulatedExchange.__new__(SimulatedExchange)
-        other._set_up(self._days, self._seed, gaps)
-        return other
+        """Give the same exchange with these gaps: the trades made do not change, only who is told of them."""
+        return SimulatedExchange(self._recording, self._seed, gaps)
 
     @cached_property
     def markets(self) -> tuple[str, ...]:

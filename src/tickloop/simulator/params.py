@@ -11,6 +11,7 @@ from tickloop.domain.window import DAY_MS, to_ms
 from tickloop.simulator.refusal import INVALID_PARAMETER, MISSING_PARAMETER, TYPE_MISMATCH, public_refusal
 
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})?")
+_EPOCH_MS = re.compile(r"[0-9]{1,15}")
 _TIME_OF_DAY = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})")
 
 
@@ -87,7 +88,7 @@ class Params:
     def moment_or_ms(self, name: str) -> int | None:
         """Give a moment in epoch ms from one of those forms or from epoch ms."""
         text = self.text(name)
-        return int(text) if text is not None and text.isascii() and text.isdigit() else self.moment(name)
+        return int(text) if text is not None and _EPOCH_MS.fullmatch(text) else self.moment(name)
 
     def time_of_day(self, name: str) -> int | None:
         """Give ms since midnight from `HHmmss` or `HH:mm:ss`."""

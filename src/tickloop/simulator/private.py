@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ class PrivateSide:
     def place(self, call: Call) -> dict[str, Any]:
         try:
             fields = msgspec.json.decode(call.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise order_refusal("validation_error", "The body is not a JSON object.") from exc
         return self._desk.place(fields, call.now_ms)
 
@@ -58,7 +59,9 @@ class PrivateSide:
         start_ms, end_ms = _span(call.params, call.now_ms)
         return self._list(call.params, states, start_ms, end_ms, _number(call.params, "limit", 100, MAX_CLOSED))
 
-    def _list(self, params: Params, states: Any, start_ms: int, end_ms: int, limit: int) -> list[dict[str, Any]]:
+    def _list(
+        self, params: Params, states: Sequence[str] | None, start_ms: int, end_ms: int, limit: int
+    ) -> list[dict[str, Any]]:
         order_by = params.text("order_by") or "desc"
         if states is None or order_by not in ("asc", "desc"):
             raise order_refusal("validation_error", "state or order_by is not one of the valid ones.")

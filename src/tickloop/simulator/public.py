@@ -30,9 +30,9 @@ class PublicSide:
 
     def minutes(self, unit: str, call: Call) -> list[dict[str, Any]]:
         """Give candles, newest first, the open one included; `to` is exclusive."""
-        if not unit.isascii() or not unit.isdigit():
+        if not (unit.isascii() and unit.isdigit()):
             raise public_refusal(400, TYPE_MISMATCH)
-        if int(unit) not in MINUTE_UNITS:
+        if unit not in {str(valid) for valid in MINUTE_UNITS}:
             raise public_refusal(400, "specified unit is not valid.")
         market = self._market(call.params.required("market"))
         count = call.params.number("count", 1, 1, MAX_CANDLES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -39,6 +40,9 @@ TRADE_COLUMNS = {
     "qty": pl.Float64(),
 }
 
+CHECKSUMS = "SHA256SUMS"
+"""Beside the recordings, as `sha256sum` writes it: a flipped bit in compressed data may read as plausible numbers."""
+
 _COLUMNS: dict[Kind, Mapping[str, pl.DataType]] = {"candles": CANDLE_COLUMNS, "trades": TRADE_COLUMNS}
 _PRICES = ("open", "high", "low", "close")
 _EXACT_BELOW = 2**53  # whole numbers of 1e-8 that a double tells apart
@@ -75,21 +79,27 @@ class _Check(NamedTuple):
 
 
 def load_recording(name: str, folder: Traversable | None = None) -> Recording:
-    """Read one recording and check every row.
+    """Read one recording and check every row, then the whole file against its checksum.
 
     Args:
         name: one of RECORDINGS.
-        folder: where `<name>.parquet` lies; by default the package's own recordings.
+        folder: where `<name>.parquet` and CHECKSUMS lie; by default the package's own recordings.
 
     Raises:
         UsageError: if there is no recording of that name.
-        CorruptRecordingError: naming file, row (from 0) and field, if the file is cut off or a value cannot be.
+        CorruptRecordingError: naming the file, if it is cut off or changed; and row (from 0) and field, if a value
+            cannot be.
     """
     if name not in RECORDINGS:
         raise UsageError(f"recording {name!r} does not exist; valid: {', '.join(RECORDINGS)}")
-    file = (folder or files("tickloop.recordings")) / f"{name}.parquet"
+    folder = folder or files("tickloop.recordings")
+    file = folder / f"{name}.parquet"
     kind = RECORDINGS[name]
-    return recording_of(name, kind, _read(file, kind), str(file))
+    content = _content(file)
+    # Rows first: their message says more than that some byte differs.
+    recording = recording_of(name, kind, _rows(content, kind, file), str(file))
+    _require_checksum(content, file, _content(folder / CHECKSUMS))
+    return recording
 
 
 def recording_of(name: str, kind: Kind, rows: pl.DataFrame, origin: str) -> Recording:
@@ -114,12 +124,31 @@ def recording_of(name: str, kind: Kind, rows: pl.DataFrame, origin: str) -> Reco
     return Recording(name, kind, {str(part["market"][0]): part for part in by_size})
 
 
-def _read(file: Traversable, kind: Kind) -> pl.DataFrame:
+def _content(file: Traversable) -> bytes:
     try:
-        rows = pl.read_parquet(file.read_bytes())
+        return file.read_bytes()
     except FileNotFoundError as exc:
         raise CorruptRecordingError(f"recording {file} is missing; valid: the file that the package ships") from exc
-    except (pl.exceptions.PolarsError, OSError) as exc:
+    except OSError as exc:
+        raise CorruptRecordingError(f"recording {file} cannot be read: {exc.strerror}") from exc
+
+
+def _require_checksum(content: bytes, file: Traversable, checksums: bytes) -> None:
+    sums = {
+        name: digest
+        for digest, _, name in (line.partition("  ") for line in checksums.decode("utf-8", "replace").splitlines())
+    }
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sums.get(file.name):
+        raise CorruptRecordingError(
+            f"recording {file} was changed: its SHA-256 is {digest}; valid: {sums.get(file.name)} as in {CHECKSUMS}"
+        )
+
+
+def _rows(content: bytes, kind: Kind, file: Traversable) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(content)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as exc:
         raise CorruptRecordingError(f"recording {file} is cut off or no Parquet file: {exc}") from exc
     wanted = _COLUMNS[kind]
     for field, dtype in wanted.items():

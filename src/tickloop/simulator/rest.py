@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
+from tickloop.errors import OperatorError
 from tickloop.simulator.auth import Gatekeeper, hashable_texts, json_pairs
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.params import Call, Params
@@ -98,6 +99,8 @@ class RestApi:
             return _json(endpoint.status, endpoint.handle(call), verdict)
         except RefusedError as refused:
             return _json(refused.status, refused.body, verdict)
+        except OperatorError as exc:  # the disk: the order was not taken
+            return _json(500, {"error": {"name": "internal_server_error", "message": str(exc)}}, verdict)
 
     def _endpoint(self, method: str, path: str) -> Endpoint | None:
         unit = path.removeprefix(_MINUTES)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tickloop.domain.window import to_datetime
+from tickloop.domain.window import DAY_MS, to_datetime
 from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
 from tickloop.simulator.auth import Gatekeeper
 from tickloop.simulator.clock import MarketClock
@@ -61,8 +61,7 @@ async def serve(
         exchange = await asyncio.to_thread(_exchange_of, config, recording)
         store = Store(config.folder / "account.sqlite", config.krw)
         try:
-            span = (exchange.start_ms, exchange.end_ms)
-            clock = MarketClock(config.folder / "clock.json", config.start_ms, span, config.speed)
+            clock = MarketClock(config.folder / "clock.json", config.start_ms, _span_of(exchange), config.speed)
             await _serve(config, exchange, Desk(store, ExchangeQuotes(exchange)), clock, ready, stop)
         finally:
             store.close()
@@ -144,15 +143,24 @@ async def _until_stopped(stop: asyncio.Event, *bodies: Coroutine[None, None, Non
 
 def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> SimulatedExchange:
     exchange = SimulatedExchange(recording or load_recording(config.recording), config.seed)
-    if not exchange.start_ms <= config.start_ms < exchange.end_ms:
-        first, last = (f"{to_datetime(ms):%Y-%m-%dT%H:%MZ}" for ms in (exchange.start_ms, exchange.end_ms))
+    first, end = _span_of(exchange)
+    if not first <= config.start_ms < end:
         raise UsageError(
-            f"start {config.start_ms} ({to_datetime(config.start_ms):%Y-%m-%dT%H:%MZ}) lies outside the recording"
-            f" {config.recording!r}; valid: from {exchange.start_ms} ({first}) to before {exchange.end_ms} ({last})"
+            f"start {config.start_ms} ({_text(config.start_ms)}) lies outside the recording {config.recording!r};"
+            f" valid: from {first} ({_text(first)}) to before {end} ({_text(end)})"
         )
     if not config.with_gaps:
         return exchange
     return exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
+
+
+def _span_of(exchange: SimulatedExchange) -> tuple[int, int]:
+    """Give the market times at which a clock may stand: up to a day before the first trade, to the end."""
+    return exchange.start_ms - DAY_MS, exchange.end_ms
+
+
+def _text(ts_ms: int) -> str:
+    return f"{to_datetime(ts_ms):%Y-%m-%dT%H:%MZ}"
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -95,17 +96,26 @@ class Store:
 
     def use_identifier(self, identifier: str) -> bool:
         """Mark an identifier as used, for ever; False when it was already."""
-        done = self._db.execute("insert or ignore into identifier values (?)", (identifier,))
+        with self._writing():
+            done = self._db.execute("insert or ignore into identifier values (?)", (identifier,))
         return done.rowcount == 1
 
     def save(self, order: Order, account: Account) -> None:
         """Write an order as it is now and the balances that go with it."""
-        with self._db:
+        with self._writing(), self._db:
             self._db.execute("begin immediate")
             body = msgspec.json.encode(order).decode()
             key = (order.uuid, order.identifier, order.market, order.state, order.created_ms)
             self._db.execute(_PUT_ORDER, (*key, len(order.fills), body))
             self._put_holdings(account)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn a full or read-only disk into `HomeNotWritableError`; nothing of the change is kept then."""
+        try:
+            yield
+        except sqlite3.OperationalError as exc:
+            raise HomeNotWritableError(f"simulator account {self._path} cannot be written: {exc}") from exc
 
     def close(self) -> None:
         self._db.close()

@@ -166,13 +166,13 @@ class Hub:
             self._book_ms[code] = second
             self._send("orderbook", code, lambda depth: self._book_frame(code, at_ms, "REALTIME", depth))
 
-    def _send(self, kind: str, code: str, make: Callable[[int], Mapping[str, Any] | None]) -> None:
+    def _send(self, kind: str, code: str, make: Callable[[int], dict[str, Any] | None]) -> None:
         made: dict[tuple[Format, int], Outgoing | None] = {}
         for subscriber, want in self._wanted.get((kind, code), ()):
             key = (subscriber.form, want.depth)
             if key not in made:
                 frame = make(want.depth)
-                made[key] = None if frame is None else Outgoing(frame_bytes(dict(frame), key[0]), kind, code)
+                made[key] = None if frame is None else Outgoing(frame_bytes(frame, key[0]), kind, code)
             outgoing = made[key]
             if outgoing is not None:
                 subscriber.offer(outgoing)

@@ -89,7 +89,7 @@ def listing_object(ticket: str, listing: Sequence[Mapping[str, Any]], form: Form
 def _parts(text: str | bytes) -> list[dict[str, Any]]:
     try:
         return msgspec.json.decode(text, type=list[dict[str, Any]])
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise StreamError("WRONG_FORMAT", "The request is not a JSON array of objects.") from exc
 
 
@@ -97,13 +97,14 @@ def _wants(part: Mapping[str, Any]) -> list[Want]:
     kind = part["type"]
     if kind not in TYPES:
         raise StreamError("INVALID_PARAM", f"type {kind!r} is not one of {', '.join(TYPES)}.")
+    codes = _codes(part)
     only_snapshot = _flag(part, "is_only_snapshot", "isOnlySnapshot")
     only_realtime = _flag(part, "is_only_realtime", "isOnlyRealtime")
     # The simulated book has one level of aggregation; any other gives no data, as on the exchange.
     if kind == "orderbook" and part.get("level", 0) not in (0, "0"):
         return []
     wants = []
-    for text in _codes(part):
+    for text in codes:
         code, depth = _code_and_depth(text) if kind == "orderbook" else (text, DEPTHS[-1])
         wants.append(Want(kind, code, depth, not only_realtime, not only_snapshot))
     return wants

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -83,6 +83,10 @@ SHORT = {
 }
 """Long -> short name of a WebSocket field; `trade_date` alone depends on the type of the message."""
 
+# REST and stream write the same five fields, each in an order of its own.
+_REST_CHANGES = ("change", "change_price", "change_rate", "signed_change_price", "signed_change_rate")
+_STREAM_CHANGES = ("change", "change_price", "signed_change_price", "change_rate", "signed_change_rate")
+
 _SHORT_DATE = {"trade": "td", "ticker": "tdt"}
 
 
@@ -161,7 +165,7 @@ def ticker_object(ticker: Ticker, now_ms: int) -> dict[str, Any]:
         "low_price": ticker.low,
         "trade_price": ticker.price,
         "prev_closing_price": ticker.prev_close,
-        **_changes(ticker),
+        **_changes(ticker, _REST_CHANGES),
         "trade_volume": volume_of(ticker.qty_e8),
         "acc_trade_price": ticker.notional,
         "acc_trade_price_24h": ticker.notional_24h,
@@ -213,7 +217,7 @@ def ticker_frame(ticker: Ticker, sent_ms: int, stream_type: StreamType) -> dict[
         "trade_price": ticker.price,
         "prev_closing_price": ticker.prev_close,
         "acc_trade_price": ticker.notional,
-        **_changes(ticker),
+        **_changes(ticker, _STREAM_CHANGES),
         "ask_bid": TAKER[ticker.side],
         "trade_volume": volume_of(ticker.qty_e8),
         "acc_trade_volume": volume_of(ticker.qty_e8_day),
@@ -269,16 +273,17 @@ def _market_object(market: str, is_details: bool) -> dict[str, Any]:
     return entry
 
 
-def _changes(ticker: Ticker) -> dict[str, Any]:
+def _changes(ticker: Ticker, order: Sequence[str]) -> dict[str, Any]:
     signed = _difference(ticker.price, ticker.prev_close)
     rate = round(signed / ticker.prev_close, 10)
-    return {
+    fields = {
         "change": ticker.change.value,
         "change_price": abs(signed),
         "signed_change_price": signed,
         "change_rate": abs(rate),
         "signed_change_rate": rate,
     }
+    return {name: fields[name] for name in order}
 
 
 def _year(ticker: Ticker) -> dict[str, Any]:

@@ -74,13 +74,16 @@ class Simulator:
     ) -> tuple[int, Any]:
         """Send a private request, its parameters hashed as the official client does."""
         text = query or "&".join(f"{name}={value}" for name, value in (body or {}).items())
+        url = self.url + path + (f"?{query}" if query else "")
+        async with self.http.request(method, url, json=body, headers=self.token(text)) as answer:
+            return answer.status, await answer.json()
+
+    def token(self, text: str) -> dict[str, str]:
+        """Give the header that signs a request whose parameters are `text`."""
         claims = {"access_key": ACCESS, "nonce": str(uuid.uuid4())}
         if text:
             claims |= {"query_hash": hashlib.sha512(text.encode()).hexdigest(), "query_hash_alg": "SHA512"}
-        headers = {"Authorization": "Bearer " + jwt.encode(claims, SECRET, algorithm="HS256")}
-        url = self.url + path + (f"?{query}" if query else "")
-        async with self.http.request(method, url, json=body, headers=headers) as answer:
-            return answer.status, await answer.json()
+        return {"Authorization": "Bearer " + jwt.encode(claims, SECRET, algorithm="HS256")}
 
     async def clock(self, *, run: bool) -> int:
         async with self.http.post(self.url + "/control/clock", json={"run": run}) as answer:

@@ -75,7 +75,7 @@ def test_previous_close_is_that_of_the_last_utc_day_with_data() -> None:
         ({"volume": 0.123456789}, "volume"),
         ({"volume": 3e-8}, "volume"),
         ({"volume": None}, "volume"),
-        ({"open": 57_392_000.123456789}, "open"),
+        ({"open": 57_392_000.5}, "open"),
     ],
 )
 def test_corrupt_candle_is_named_by_file_row_and_field(change: dict[str, Any], field: str) -> None:
@@ -104,6 +104,17 @@ def test_cut_off_file_is_named(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:-20])
 
     with pytest.raises(CorruptRecordingError, match=r"candles\.parquet is cut off or no Parquet file"):
+        load_recording("candles", tmp_path)
+
+
+def test_changed_file_is_told_by_its_checksum(tmp_path: Path) -> None:
+    """Rows that could all be true are still not those that ship."""
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  candles.parquet\n")
+    candles({}, {}).write_parquet(tmp_path / "candles.parquet")
+
+    with pytest.raises(
+        CorruptRecordingError, match=r"candles\.parquet was changed: its SHA-256 is [0-9a-f]{64}; valid: 0"
+    ):
         load_recording("candles", tmp_path)
 
 

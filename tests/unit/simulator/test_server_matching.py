@@ -225,6 +225,31 @@ def test_exponents_are_read_as_one_client_sends_them() -> None:
     assert ticket(side="ask", ord_type="market", volume="1e-05").volume == Decimal("0.00001")
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from(["market", "side", "ord_type", "price", "volume", "time_in_force", "identifier", "smp_type"]),
+        st.one_of(
+            st.sampled_from(
+                ["KRW-BTC", "bid", "ask", "limit", "price", "market", "best", "ioc", "1e-05", "1e999", "-0"]
+            ),
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(),
+            st.text(max_size=5),
+            st.lists(st.none(), max_size=1),
+        ),
+    )
+)
+def test_any_fields_are_a_ticket_or_a_refusal(fields: dict[str, Any]) -> None:
+    """Whatever a client sends, no other error comes out, and no amount that is not above 0."""
+    try:
+        made = parse_ticket(fields)
+    except RefusedError:
+        return
+    assert all(amount is None or (amount.is_finite() and amount > 0) for amount in (made.price, made.volume))
+
+
 class FixedQuotes:
     """One market that always trades at the books above."""
 

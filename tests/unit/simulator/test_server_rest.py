@@ -156,9 +156,14 @@ async def test_parameters_come_in_query_form_or_json_as_each_client_sends_them(t
         _, order = await simulator.signed("POST", "/v1/orders", fields)
         status, cancelled = await simulator.signed("DELETE", "/v1/order", {"uuid": order["uuid"]})
         _, gone = await simulator.signed("DELETE", "/v1/order", query=f"uuid={order['uuid']}")
+        body = f"uuid={order['uuid']}"
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **simulator.token(body)}
+        async with simulator.http.get(simulator.url + "/v1/order", data=body, headers=headers) as answer:
+            by_form = await answer.json()
         unsigned, refused = await simulator.get("/v1/accounts")
 
     assert (status, cancelled["state"]) == (200, "wait")
+    assert (by_form["uuid"], by_form["state"]) == (order["uuid"], "cancel")
     assert gone["error"]["name"] == "order_not_found"
     assert (unsigned, refused["error"]["name"]) == (401, "no_authorization_token")
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tickloop.simulator.subscription import StreamError, Want, parse_request
+
+_WORDS = st.sampled_from(["t", "trade", "orderbook", "KRW-BTC", "KRW-BTC.7", "SIMPLE", "LIST_SUBSCRIPTIONS"])
+_NAMES = st.sampled_from(["ticket", "type", "codes", "format", "method", "level", "is_only_snapshot"])
+_VALUES = st.one_of(_WORDS, st.none(), st.booleans(), st.integers())
+
+
+def _nested(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.lists(values), st.dictionaries(_NAMES, values))
 
 
 def test_request_of_each_known_client_is_read() -> None:
@@ -49,3 +62,13 @@ def test_request_that_cannot_be_read_has_the_name_of_its_fault(text: str | bytes
         parse_request(text)
 
     assert caught.value.body["error"]["name"] == name
+
+
+@given(st.one_of(st.binary(max_size=200), st.recursive(_VALUES, _nested, max_leaves=12).map(json.dumps)))
+def test_any_message_is_a_request_or_an_error_of_the_protocol(text: bytes | str) -> None:
+    """Nothing that a client sends ends the connection's task."""
+    try:
+        request = parse_request(text)
+    except StreamError:
+        return
+    assert request.ticket

@@ -4,7 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickloop.adapters.upbit.events import (
@@ -15,10 +15,11 @@ from tickloop.adapters.upbit.events import (
     TradeEvent,
     qty_e8_of,
 )
-from tickloop.adapters.upbit.parse import parse_frame, trade_of, trade_of_frame
+from tickloop.adapters.upbit.parse import parse_frame, trade_of
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.errors import CorruptLineError
-from tickloop.ports import Frame
+
+SEEDED = settings(derandomize=True, deadline=None)
 
 TRADE = (
     b'{"type":"trade","code":"KRW-BTC","timestamp":1772600801347,"trade_date":"2026-03-04","trade_time":"05:06:41",'
@@ -72,15 +73,6 @@ def test_other_messages_have_their_own_types() -> None:
     assert error == ExchangeErrorEvent("NO_CODES", "codes")
 
 
-def test_frame_that_is_no_trade_gives_none() -> None:
-    """The bot and the API ask of every frame whether it is a trade."""
-    trade = trade_of_frame(Frame(TRADE, 9))
-
-    assert trade is not None
-    assert (trade.trade_id, trade.arrival) == (17_726_008_012_910_000, 9)
-    assert trade_of_frame(Frame(TICKER, 9)) is None
-
-
 @pytest.mark.parametrize(
     ("old", "new", "names"),
     [
@@ -107,12 +99,14 @@ def test_wrong_value_is_named_with_what_would_be_valid(old: bytes, new: bytes, n
     assert [name for name in names if name not in str(caught.value)] == []
 
 
+@SEEDED
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_give_an_event_or_our_error(raw: bytes) -> None:
     """Nothing that a socket delivers raises anything else."""
     _parses_or_refuses(raw)
 
 
+@SEEDED
 @given(st.integers(0, len(TRADE) - 1), st.binary(max_size=6), st.integers(0, 30))
 def test_any_damage_to_a_message_gives_an_event_or_our_error(at: int, put: bytes, cut: int) -> None:
     """Damaged real messages reach deeper than random bytes."""
@@ -125,6 +119,7 @@ def test_deep_nesting_is_refused() -> None:
         parse_frame(b'{"type":"trade","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
 
+@SEEDED
 @given(st.integers(1, 2**63 - 1))
 def test_quantity_is_read_without_loss(qty_e8: int) -> None:
     """Every amount that 8 decimals can write comes back exactly."""

@@ -17,10 +17,6 @@ from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.errors import CorruptLineError, HomeBusyError, HomeNotWritableError
 from tickloop.ports import Clock, Frame
 
-DEFAULT_SEGMENT_BYTES = 64_000_000
-DEFAULT_SYNC_INTERVAL_S = 0.25
-DEFAULT_QUEUE_FRAMES = 100_000
-
 # Below this the writer stops while there is still room for everything that it has accepted.
 MIN_FREE_BYTES = 50_000_000
 
@@ -51,9 +47,9 @@ class JournalWriter:
         name: str,
         clock: Clock,
         *,
-        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
-        sync_interval_s: float = DEFAULT_SYNC_INTERVAL_S,
-        queue_frames: int = DEFAULT_QUEUE_FRAMES,
+        segment_bytes: int,
+        sync_interval_s: float,
+        queue_frames: int,
         min_free_bytes: int = MIN_FREE_BYTES,
     ) -> None:
         self._folder = folder

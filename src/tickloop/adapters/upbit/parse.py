@@ -10,7 +10,6 @@ import msgspec
 from tickloop.adapters.upbit.events import ExchangeErrorEvent, MarketEvent, StatusEvent, TradeEvent
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.errors import CorruptLineError
-from tickloop.ports import Frame
 
 SIDE_OF = {"BID": Side.BUY, "ASK": Side.SELL}
 """Upbit names the taker's side: BID means that a buyer hit an ask."""
@@ -60,18 +59,6 @@ def trade_of(event: TradeEvent, ts_received_ns: int, arrival: int, source: Sourc
         change=_CHANGE_OF[event.change],
         source=source,
     )
-
-
-def trade_of_frame(frame: Frame) -> Trade | None:
-    """Give the trade that a frame tells of, `arrival` being its receipt; None for every other kind of message.
-
-    Raises:
-        CorruptLineError: the frame is no message of the exchange.
-    """
-    event = parse_frame(frame.raw)
-    if not isinstance(event, TradeEvent):
-        return None
-    return trade_of(event, frame.ts_received_ns, frame.ts_received_ns)
 
 
 def explain(raw: bytes, exc: Exception) -> CorruptLineError:

@@ -22,7 +22,6 @@ def main() -> None:
         position="top",
     )
     st.html(_STYLE)
-    st.badge(pages.SIMULATED, icon=":material/science:", color="orange")
     chosen.run()
     load_library()
 

@@ -26,6 +26,11 @@ _LEGEND = (
     ":green[▲] buy :red[▼] sell · axis in KST"
 )
 
+_UNITS = (
+    "bp: hundredths of a percent of the last price. Skill: how much smaller the error is than that of persistence;"
+    " above 0 is better."
+)
+
 
 def live() -> None:
     _live()
@@ -68,6 +73,7 @@ def _live() -> None:
     if not status["markets"]:
         st.caption("The API serves no market.")
         return
+    _banner(status)
     columns = st.columns([1.3, 1, 1, 1.2, 1], vertical_alignment="top")
     with columns[0]:
         market = _choose_market([row["market"] for row in status["markets"]])
@@ -87,6 +93,12 @@ def _live() -> None:
     with right:
         st.markdown("**Why this model forecasts**")
         _decisions(decisions)
+
+
+def _banner(status: Row) -> None:
+    # Orders go to a simulated exchange only so far; an API that serves another one will say so.
+    if status.get("is_simulated", True):
+        st.badge(SIMULATED, icon=":material/science:", color="orange")
 
 
 def _choose_market(markets: list[str]) -> str:
@@ -122,9 +134,11 @@ def _notes(found: Row) -> None:
 @refreshed(SLOW_REFRESH_S)
 def _equity() -> None:
     api = shared()
-    markets = [row["market"] for row in api.status()["markets"]]
+    status = api.status()
+    markets = [row["market"] for row in status["markets"]]
     purse, orders = api.equity(), api.orders(last=100)
     backtests = [row for market in markets for row in views.backtest_rows(market, api.backtests(market))]
+    _banner(status)
     st.subheader("The bot's purse")
     newest = views.newest_purse(purse)
     if newest is None:
@@ -148,15 +162,15 @@ def _equity() -> None:
 @refreshed(SLOW_REFRESH_S)
 def _models() -> None:
     api = shared()
-    markets = [row["market"] for row in api.status()["markets"]]
+    status = api.status()
+    markets = [row["market"] for row in status["markets"]]
     found = {market: (api.models(market), api.decisions(market)) for market in markets}
+    _banner(status)
     for market, (versions, decisions) in found.items():
         st.subheader(market)
         _table(views.model_rows(versions), "No model is registered yet.")
         _decisions(decisions)
-    st.caption(
-        "bp: hundredths of a percent of the last price. Skill: how much smaller the error is than that of persistence; above 0 is better."
-    )
+    st.caption(_UNITS)
 
 
 def _decisions(decisions: list[Row]) -> None:
@@ -172,6 +186,7 @@ def _health() -> None:
     api = shared()
     status = api.status()
     ledgers = {row["market"]: api.ledger(row["market"]) for row in status["markets"]}
+    _banner(status)
     if status["problems"]:
         st.warning("  \n".join(views.plain(problem) for problem in status["problems"]), icon=":material/warning:")
     else:

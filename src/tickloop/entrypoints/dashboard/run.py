@@ -90,7 +90,7 @@ def _options(host: str, port: int) -> dict[str, Any]:
         "server.port": port,
         "server.headless": True,
         "server.fileWatcherType": "none",
-        "server.allowedHosts": [host, "localhost", "127.0.0.1"],
+        "server.allowedHosts": [host, "localhost"] if host.startswith("127.") else [],  # no page of another site
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",

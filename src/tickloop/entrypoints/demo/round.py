@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import polars as pl
 
-from tickloop.adapters.local.status import StatusBoard
+from tickloop.adapters.local.status import StatusBoard, StatusFile
 from tickloop.bootstrap import App
 from tickloop.domain.tables import BACKTEST, EQUITY, FORECAST, ORDER, RUN
 from tickloop.domain.window import HOUR_MS, Window
@@ -76,7 +76,7 @@ async def check_api(url: str, markets: Sequence[str]) -> dict[str, Any]:
 
 def report_round(
     app: App,
-    board: StatusBoard,
+    bot_status: StatusFile | None,
     window: Window,
     truth: Mapping[str, Truth],
     simulator: Mapping[str, Any],
@@ -91,7 +91,7 @@ def report_round(
     ]
     open_hours = Window(window.end_ms, window.end_ms + 24 * HOUR_MS)
     forecasts = app.warehouse.read(FORECAST)
-    bot = _bot(app, board)
+    bot = _bot(app, bot_status)
     body = {
         "window": str(window),
         "findings": {market: _headline(app, market) for market in app.settings.markets},
@@ -151,10 +151,9 @@ def _champion(app: App, market: str) -> dict[str, str]:
     }
 
 
-def _bot(app: App, board: StatusBoard) -> dict[str, Any]:
+def _bot(app: App, status: StatusFile | None) -> dict[str, Any]:
     orders = app.warehouse.read(ORDER)
     equity = app.warehouse.read(EQUITY, last=1)
-    status = board.read("bot")
     detail = status.detail if status is not None else {}
     return {
         "preset": app.settings.strategy.preset,

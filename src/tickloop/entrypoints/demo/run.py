@@ -100,11 +100,12 @@ class _Demo:
                 return None
             self._mark("round_done")
             api = await check_api(f"http://127.0.0.1:{self._ports.api}", app.settings.markets)
+            bot = self._board.read("bot")  # before it stops, and says no more than that
             await control.run_clock(run=False)
             await self._supervisor.stop_together(("bot", "api", "dashboard", "collector", "pipeline"))
             window = self._options.round_window
             truth, status = await control.truth(window), await control.status()
-            return report_round(app, self._board, window, truth, status, api, self._seconds)
+            return report_round(app, bot, window, truth, status, api, self._seconds)
         finally:
             app.close()
 

@@ -49,11 +49,10 @@ const POINTS = {
   equity: (data) => data.equity.map(([time, value]) => ({ time, value })),
 };
 
-// All marks point at their price; only the newest say it in figures, or the texts would hide the candles.
+// Only the newest marks say their price, or the texts would hide the candles.
 const markOf = ([time, side, price], place, all) => ({
   time,
-  price,
-  position: side === "BUY" ? "atPriceBottom" : "atPriceTop",
+  position: side === "BUY" ? "belowBar" : "aboveBar",
   shape: side === "BUY" ? "arrowUp" : "arrowDown",
   color: side === "BUY" ? BUY : SELL,
   text: place >= all.length - LABELLED ? `${side === "BUY" ? "B" : "S"} ${shown(price)}` : undefined,
