@@ -17,6 +17,8 @@ from tickloop.errors import SettingsError
 from tickloop.settings import LOOPBACK, Settings, load_settings
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from tickloop.simulator.config import SimulatorConfig
 
 log = structlog.get_logger()
@@ -101,15 +103,16 @@ def api(settings: Settings) -> int:
             forecasters=[app.forecaster(market, is_stored=True) for market in app.markets],
             forecast_delay_ms=app.strategy.forecast_delay_ms,
         )
-        token = settings.serve.token.get_secret_value() if settings.serve.token is not None else None
-        await serve_api(runtime, settings.serve.host, settings.serve.port, token, ready, stop)
+        serve = settings.serve
+        await serve_api(runtime, serve.host, serve.port, _secret(serve.token), ready, stop)
 
     with app:
         return run_async("api", app.board, main)
 
 
 def dashboard(settings: Settings) -> int:
-    from tickloop.entrypoints.dashboard.run import run_dashboard
+    from tickloop.entrypoints.dashboard.client import ApiClient
+    from tickloop.entrypoints.dashboard.run import serve_dashboard
 
     board = StatusBoard(settings.paths.status)
     pages, serve = settings.dashboard, settings.serve
@@ -117,10 +120,11 @@ def dashboard(settings: Settings) -> int:
     def ready(url: str) -> None:
         board.write("dashboard", "ready", f"pages on {url}", url=url)
 
-    def main(_stop: threading.Event) -> None:
-        run_dashboard(f"http://{serve.host}:{serve.port}", pages.host, pages.port, ready)
+    async def main(stop: asyncio.Event) -> None:
+        client = ApiClient(f"http://{serve.host}:{serve.port}", _secret(serve.token))
+        await serve_dashboard(client, pages.host, pages.port, ready, stop)
 
-    return run_threaded("dashboard", board, main)
+    return run_async("dashboard", board, main)
 
 
 def bot(settings: Settings) -> int:
@@ -162,3 +166,7 @@ def require_simulator(settings: Settings) -> None:
             f"exchange.rest_url = {settings.exchange.rest_url!r} is not a simulator on this machine; valid so far for"
             " `tickloop trade`: http://127.0.0.1:PORT"
         )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

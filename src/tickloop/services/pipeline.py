@@ -53,6 +53,7 @@ def run_pipeline(ports: StepPorts, history: HistorySettings, status: Status, sto
     loop = _Loop(ports, first_hour_ms, status)
     while not stop.is_set():
         if not loop.run_due(stop):
+            status("ready", "nothing is due; waiting for the next hour to close", **loop.figures)
             loop.wait(stop)
     status("stopped", "stopped when asked to", **loop.figures)
 

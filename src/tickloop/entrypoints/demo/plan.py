@@ -22,16 +22,25 @@ BOT_PRESET = "seed2023"
 
 @dataclass(frozen=True)
 class Recording:
-    """One shipped recording and where its demo starts on the market clock."""
+    """One shipped recording and where its demo starts on the market clock.
+
+    Attributes:
+        is_continuous: False when it pauses for minutes on end, so that an API that says "stale" is right.
+    """
 
     name: str
     start_ms: int
     backfill_days: int
+    is_continuous: bool
 
 
 RECORDINGS = {
-    "candles": Recording("candles", start_ms=1_705_881_600_000, backfill_days=14),  # 2024-01-22T00:00Z
-    "bursts": Recording("bursts", start_ms=1_778_569_200_000, backfill_days=0),  # 2026-05-12T07:00Z
+    "candles": Recording(
+        "candles", start_ms=1_705_881_600_000, backfill_days=14, is_continuous=True
+    ),  # 2024-01-22T00:00Z
+    "bursts": Recording(
+        "bursts", start_ms=1_778_569_200_000, backfill_days=0, is_continuous=False
+    ),  # 2026-05-12T07:00Z
 }
 
 LIVE_HOURS = 2

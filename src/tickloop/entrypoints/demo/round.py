@@ -51,8 +51,12 @@ def is_round_done(app: App, board: StatusBoard, window: Window) -> bool:
     return bot is not None and int(bot.detail.get("minutes", 0)) >= BOT_MINUTES
 
 
-async def check_api(url: str, markets: Sequence[str]) -> dict[str, Any]:
-    """Ask the API as another program would; give what was checked and what did not hold."""
+async def check_api(url: str, markets: Sequence[str], *, is_fresh: bool) -> dict[str, Any]:
+    """Ask the API as another program would; give what was checked and what did not hold.
+
+    Args:
+        is_fresh: the market prints all the time, so the API must call itself ready.
+    """
     problems: list[str] = []
     async with httpx.AsyncClient(base_url=url, timeout=5.0, trust_env=False) as client:
         answers = {path: await client.get(path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.json")}
@@ -60,7 +64,11 @@ async def check_api(url: str, markets: Sequence[str]) -> dict[str, Any]:
             for path in ("models", "bars", "ledger", "decisions", "backtests"):
                 answers[f"{path} {market}"] = await client.get(f"/v1/{path}", params={"market": market})
         answers["orders"] = await client.get("/v1/orders")
-        problems += [f"{name} answered {answer.status_code}" for name, answer in answers.items() if answer.is_error]
+        problems += [
+            f"{name} answered {answer.status_code}: {answer.text[:200]}"
+            for name, answer in answers.items()
+            if answer.is_error and (is_fresh or name != "/readyz")
+        ]
         began = time.perf_counter()
         answer = await client.post("/v1/forecasts", json={"markets": list(markets)})
         milliseconds = (time.perf_counter() - began) * 1000

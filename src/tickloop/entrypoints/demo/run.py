@@ -99,7 +99,8 @@ class _Demo:
             if self._stop.is_set():
                 return None
             self._mark("round_done")
-            api = await check_api(f"http://127.0.0.1:{self._ports.api}", app.settings.markets)
+            url = f"http://127.0.0.1:{self._ports.api}"
+            api = await check_api(url, app.settings.markets, is_fresh=self._options.recording.is_continuous)
             bot = self._board.read("bot")  # before it stops, and says no more than that
             await control.run_clock(run=False)
             await self._supervisor.stop_together(("bot", "api", "dashboard", "collector", "pipeline"))
