@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 setup: $(VENV)/.demo
 
 demo: $(VENV)/.demo
-	$(BIN)/tickloop demo $(ARGS)
+	@$(BIN)/tickloop demo $(ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
@@ -26,10 +26,10 @@ docs: $(VENV)/.demo
 	$(BIN)/python scripts/write_reference.py
 
 $(VENV)/.demo: constraints.txt pyproject.toml scripts/setup.sh
-	sh scripts/setup.sh $(VENV) demo
+	@sh scripts/setup.sh $(VENV) demo
 
 $(VENV)/.test: constraints.txt pyproject.toml scripts/setup.sh
-	sh scripts/setup.sh $(VENV) demo,test
+	@sh scripts/setup.sh $(VENV) demo,test
 
 clean:
 	rm -rf $(VENV) build dist src/tickloop.egg-info

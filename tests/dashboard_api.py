@@ -112,8 +112,8 @@ class SeededApi:
                 }
                 for market in MARKETS
             ],
-            "counts": {"stored": 2 * self.minute, "skipped_minutes": 0, "reconnects": 1, "corrupt_frames": 0, "failures": 0},
-        }  # fmt: skip
+            "counts": {"stored": 2 * self.minute, "skipped_minutes": 0, "reconnects": 1, "failures": 0},
+        }
 
     def _bar(self, market: str, at: datetime, last: float) -> Row:
         tick = 1_000.0
@@ -146,7 +146,8 @@ class SeededApi:
                 "bot": "bot", "side": side, "created_at": iso(at), "state": state,
                 "requested": "6000" if side == "BUY" else f"{qty:.8f}",
                 "executed_qty": f"{qty:.8f}" if done else "0", "executed_funds": f"{qty * price:.4f}" if done else "0",
-                "paid_fee": "3.00000000" if done else "0", "filled_at": iso(at + timedelta(seconds=2)) if done else None,
+                "paid_fee": "3.00000000" if done else "0",
+                "filled_at": iso(at + timedelta(seconds=2)) if done else None,
                 "forecast_minute": iso(at), "model_version": MODEL, "forecast_price": price * 1.001,
             }
         )  # fmt: skip
@@ -212,7 +213,8 @@ class SeededApi:
             }
             for at, (state, reason) in enumerate([("repaired", None), ("candle", "gone"), ("unknown", "pending")])
         ]  # fmt: skip
-        return {"market": market, "counts": {"verified": 20_157, "repaired": 1, "candle": 1, "unknown": 1}, "minutes": minutes}  # fmt: skip
+        counts = {"verified": 20_157, "repaired": 1, "candle": 1, "unknown": 1}
+        return {"market": market, "counts": counts, "minutes": minutes}
 
 
 def transport(api: SeededApi) -> httpx.MockTransport:
@@ -242,7 +244,7 @@ def listening(api: SeededApi, port: int = 0) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)

@@ -60,7 +60,7 @@ def test_chosen_market_stays_chosen() -> None:
     """Each refresh draws the control anew; the choice outlives that."""
     page = opened("live", transport(SeededApi(30)))
 
-    page.button_group(key="market").set_value(["KRW-ETH"]).run()
+    page.button_group(key="market").set_value("KRW-ETH").run()
     page.run()
 
     assert page.session_state["market"] == "KRW-ETH"

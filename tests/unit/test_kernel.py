@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from tickloop.domain import strategy
-from tickloop.domain.kernel import RULES, rules_stamp
+from tickloop.domain.kernel import RULES, stamp_of
 
 
 def test_stamp_of_compiled_code_changes_with_any_rule(tmp_path: Path) -> None:
     """A kernel holds kernels of other modules, so an edit in any of them counts."""
     (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
     (tmp_path / "b.py").write_text("y = 1\n", encoding="utf-8")
-    before = rules_stamp.__wrapped__(tmp_path)
+    before = stamp_of.__wrapped__(tmp_path)
 
     (tmp_path / "b.py").write_text("y = 2\n", encoding="utf-8")
 
-    assert rules_stamp.__wrapped__(tmp_path) != before
+    assert stamp_of.__wrapped__(tmp_path) != before
 
 
 def test_every_kernel_is_cached_under_the_stamp_of_all_rules() -> None:
     """The door sets the locator, so no kernel can be cached by its own file alone."""
     stamp = strategy.decide._cache._impl.locator.get_source_stamp()  # type: ignore[attr-defined]
 
-    assert stamp[1] == rules_stamp(RULES)
+    assert stamp == (stamp_of(RULES), stamp_of(RULES))

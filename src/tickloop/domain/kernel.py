@@ -26,9 +26,9 @@ def kernel(function: F) -> F:
     return cast("F", numba.njit(cache=True, error_model="numpy")(function))
 
 
-@lru_cache(maxsize=1)
-def rules_stamp(folder: Path = RULES) -> str:
-    """Give the hash of every rule's source.
+@lru_cache(maxsize=8)
+def stamp_of(folder: Path) -> str:
+    """Give the hash of every source in a folder.
 
     A compiled kernel holds those that it calls from other modules. numba looks at its own file only, so after an
     edit of `strategy.py` the compiled replay would go on with the old `decide`, and the bot would not.
@@ -40,10 +40,12 @@ def rules_stamp(folder: Path = RULES) -> str:
 
 
 class _Stamped:
-    """Makes cached code out of date when any rule has changed."""
+    """Makes cached code out of date when any rule, or any module beside it, has changed."""
 
-    def get_source_stamp(self) -> tuple[object, str]:
-        return super().get_source_stamp(), rules_stamp()  # type: ignore[misc]  # of the locator beside it
+    _py_file: str
+
+    def get_source_stamp(self) -> tuple[str, str]:
+        return stamp_of(RULES), stamp_of(Path(self._py_file).parent)
 
 
 class BesideSource(_Stamped, InTreeCacheLocator):

@@ -266,8 +266,20 @@ class FixedQuotes:
         return ASKS if side == "bid" else BIDS
 
 
+OPENED: list[Store] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_stores() -> Iterator[None]:
+    """Close what a test has opened: an open database is a warning, and warnings are errors."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def desk_in(folder: Path) -> tuple[Store, Desk]:
     store, names = Store(folder / "account.sqlite", Decimal(1_000_000)), ids()
+    OPENED.append(store)
     prefix = store.counts().orders
     return store, Desk(store, FixedQuotes(), lambda: f"{prefix}-{next(names)}")
 

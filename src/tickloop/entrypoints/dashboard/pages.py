@@ -126,9 +126,9 @@ def _figures(columns: Any, status: Row, found: Row, forecast: Row | None) -> Non
 
 def _notes(found: Row) -> None:
     if found["stream"] == "ended":
-        st.info(f"{found['market']}: {found['message']}.", icon=":material/flag:")
+        st.info(f"{found['market']}: {views.plain(found['message'])}.", icon=":material/flag:")
     elif found["message"] != "live":
-        st.warning(found["message"], icon=":material/hourglass_top:")
+        st.warning(views.plain(found["message"]), icon=":material/hourglass_top:")
 
 
 @refreshed(SLOW_REFRESH_S)

@@ -96,5 +96,7 @@ def _options(host: str, port: int) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "global.developmentMode": False,
         "logger.level": "warning",
-        "theme.primaryColor": "#2f6fab",  # the default is the red that means a fall here
+        # The default is the red that means a fall here. Set for both themes: else the page would not follow the reader's.
+        "theme.light.primaryColor": "#2f6fab",
+        "theme.dark.primaryColor": "#6aa5dd",
     }
