@@ -31,6 +31,7 @@ def sim(
 ) -> None:
     """Run the exchange simulator alone."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
     from tickloop.simulator.config import SimulatorConfig
 
     settings = mains.start("simulator", home)
@@ -48,39 +49,44 @@ def sim(
         access_key=exchange.access_key.get_secret_value() if exchange.access_key else "simulator",
         secret_key=exchange.secret_key.get_secret_value() if exchange.secret_key else "simulator",
     )
-    raise typer.Exit(mains.simulator(settings, config))
+    leave(mains.simulator(settings, config))
 
 
 def collect(home: Home = None) -> None:
     """Stream live trades and tickers into the journal."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
 
-    raise typer.Exit(mains.collector(mains.start("collector", home)))
+    leave(mains.collector(mains.start("collector", home)))
 
 
 def pipeline(home: Home = None) -> None:
     """Back-fill, then run every step whose window is due."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
 
-    raise typer.Exit(mains.pipeline(mains.start("pipeline", home)))
+    leave(mains.pipeline(mains.start("pipeline", home)))
 
 
 def serve(home: Home = None) -> None:
     """Run the forecast API."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
 
-    raise typer.Exit(mains.api(mains.start("api", home)))
+    leave(mains.api(mains.start("api", home)))
 
 
 def dashboard(home: Home = None) -> None:
     """Run the pages; their live source is the API."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
 
-    raise typer.Exit(mains.dashboard(mains.start("dashboard", home)))
+    leave(mains.dashboard(mains.start("dashboard", home)))
 
 
 def trade(home: Home = None) -> None:
     """Run the bot against the exchange of the settings; only a simulated one is allowed so far."""
     from tickloop.entrypoints import mains
+    from tickloop.entrypoints.process import leave
 
-    raise typer.Exit(mains.bot(mains.start("bot", home)))
+    leave(mains.bot(mains.start("bot", home)))

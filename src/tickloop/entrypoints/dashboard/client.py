@@ -83,6 +83,6 @@ def share(client: ApiClient) -> None:
 
 
 def shared() -> ApiClient:
-    """Give the client of this process; `run_dashboard` or a test has set it."""
+    """Give the client of this process; `serve_dashboard` or a test has set it."""
     assert _Shared.client is not None, "share() comes before the first page"
     return _Shared.client

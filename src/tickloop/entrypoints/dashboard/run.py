@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -50,18 +49,6 @@ async def serve_dashboard(
         await asyncio.wait_for(server.stopped, STOP_S)
 
 
-def run_dashboard(api_url: str, host: str, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the pages until SIGTERM or SIGINT; `serve_dashboard` for a process that has no loop of its own."""
-
-    async def body() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve_dashboard(ApiClient(api_url), host, port, ready, stop)
-
-    asyncio.run(body())
-
-
 def check_port(host: str, port: int) -> None:
     """Pass an address that can be listened on: Streamlit itself would end the process without a word for ours.
 
@@ -96,7 +83,7 @@ def _options(host: str, port: int) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "global.developmentMode": False,
         "logger.level": "warning",
-        # The default is the red that means a fall here. Set for both themes: else the page would not follow the reader's.
+        # The default is the red that means a fall here. Set per theme: a theme of one colour has no dark side.
         "theme.light.primaryColor": "#2f6fab",
         "theme.dark.primaryColor": "#6aa5dd",
     }
