@@ -95,6 +95,7 @@ class SeededApi:
         now = START + timedelta(minutes=max(self.minute - 1, 0), seconds=31)
         return {
             "market_time": iso(now),
+            "notice": "Simulated exchange: prices are real, the path inside a minute is invented",
             "is_ready": True,
             "problems": [],
             "markets": [

@@ -102,6 +102,7 @@ def api(settings: Settings) -> int:
             registry=app.registry,
             forecasters=[app.forecaster(market, is_stored=True) for market in app.markets],
             forecast_delay_ms=app.strategy.forecast_delay_ms,
+            notice=exchange_notice(settings),
         )
         serve = settings.serve
         await serve_api(runtime, serve.host, serve.port, _secret(serve.token), ready, stop)
@@ -159,9 +160,22 @@ def bot(settings: Settings) -> int:
         return run_async("bot", app.board, main)
 
 
+def exchange_notice(settings: Settings) -> str:
+    """Say of a simulated exchange that it is one, and which of its prices are invented."""
+    if not is_simulated(settings):
+        return ""
+    if settings.exchange.is_path_invented:
+        return "Simulated exchange: prices are real, the path inside a minute is invented"
+    return "Simulated exchange: a recording is replayed"
+
+
+def is_simulated(settings: Settings) -> bool:
+    return urlsplit(settings.exchange.rest_url).hostname in LOOPBACK
+
+
 def require_simulator(settings: Settings) -> None:
     """Refuse an exchange that is not on this machine: live trading comes with an opt-in of its own."""
-    if urlsplit(settings.exchange.rest_url).hostname not in LOOPBACK:
+    if not is_simulated(settings):
         raise SettingsError(
             f"exchange.rest_url = {settings.exchange.rest_url!r} is not a simulator on this machine; valid so far for"
             " `tickloop trade`: http://127.0.0.1:PORT"

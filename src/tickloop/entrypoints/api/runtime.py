@@ -70,8 +70,15 @@ class ServingRuntime:
         registry: ModelRegistry,
         forecasters: Sequence[LiveForecaster],
         forecast_delay_ms: int = 1_000,
+        notice: str = "",
     ) -> None:
+        """Take everything that is needed.
+
+        Args:
+            notice: what everybody who looks at the figures must know, for example that the exchange is simulated.
+        """
         self.clock = clock
+        self.notice = notice
         self.warehouse = warehouse
         self.registry = registry
         self.counts = Counts()

@@ -170,6 +170,7 @@ class MarketStatus(BaseModel):
 
 class StatusOut(BaseModel):
     market_time: datetime
+    notice: str = Field(description="What must be known of all figures here; empty when nothing.")
     is_ready: bool
     problems: list[str]
     markets: list[MarketStatus]

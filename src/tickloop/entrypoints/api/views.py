@@ -102,6 +102,7 @@ def status_view(runtime: ServingRuntime) -> Row:
     counts = runtime.counts
     return {
         "market_time": to_datetime(now_ms),
+        "notice": runtime.notice,
         "is_ready": not problems,
         "problems": problems,
         "markets": [_market_status(live, counts.forecasts[live.market], now_ms) for live in runtime.all_live()],

@@ -19,7 +19,6 @@ CHART_BARS = 180
 VERSIONS = 8
 """Champion and shadows whose forecasts come mixed: that many rows a minute are asked for at most."""
 
-SIMULATED = "Simulated exchange: prices are real, the path inside a minute is invented"
 
 _LEGEND = (
     ":green[▮]:red[▮] candles · :orange[━] forecast at its minute · :gray[━] traded price (vwap) · "
@@ -96,9 +95,8 @@ def _live() -> None:
 
 
 def _banner(status: Row) -> None:
-    # Orders go to a simulated exchange only so far; an API that serves another one will say so.
-    if status.get("is_simulated", True):
-        st.badge(SIMULATED, icon=":material/science:", color="orange")
+    if status["notice"]:
+        st.badge(status["notice"], icon=":material/science:", color="orange")
 
 
 def _choose_market(markets: list[str]) -> str:
