@@ -105,7 +105,8 @@ def test_headline_says_costs_move_and_all_four_strategies() -> None:
 
     assert text == (
         "A round trip costs 10 bp; the average move forecast is 0.0 bp; in bar mode over 60 minutes default made "
-        "+0 KRW, seed2023 -4 KRW, buy and hold -51 KRW, doing nothing 0 KRW. The path inside a minute is invented."
+        "+0 KRW in 0 round trips, seed2023 -4 KRW in 0 round trips, buy and hold -51 KRW, doing nothing 0 KRW."
+        " The path inside a minute is invented."
     )
 
 

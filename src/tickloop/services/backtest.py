@@ -174,9 +174,14 @@ def headline(rows: pl.DataFrame, champion: str) -> str:
     confirmed = "" if ours["rules_confirmed"] else " A price unit used here is unconfirmed."
     return (
         f"A round trip costs {cost_bp:.0f} bp; the average move forecast is {move}; in bar mode over "
-        f"{ours['minutes']:,} minutes default made {_krw(ours)} KRW, seed2023 {_krw(results['seed2023'])} KRW, "
+        f"{ours['minutes']:,} minutes default made {_traded(ours)}, seed2023 {_traded(results['seed2023'])}, "
         f"buy and hold {_krw(results[BUY_AND_HOLD])} KRW, doing nothing 0 KRW.{path}{confirmed}"
     )
+
+
+def _traded(result: Mapping[str, Any]) -> str:
+    count = result["trades"]
+    return f"{_krw(result)} KRW in {count:,} {'round trip' if count == 1 else 'round trips'}"
 
 
 def _krw(result: Mapping[str, Any]) -> str:
