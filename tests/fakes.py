@@ -10,9 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Candle, Source, Trade
 from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of
-from tickloop.domain.tables import TRADE, TRADE_ORDER, Table
+from tickloop.domain.tables import TRADE, Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, UnknownMarketError, UsageError
 from tickloop.ports import Clock, Decision, ModelVersion, RawRead
@@ -47,24 +48,6 @@ class FixedClock:
     def set(self, now_ms: int) -> None:
         """Move market time alone; the budget time stays."""
         self._now_ns = now_ms * 1_000_000
-
-
-def trade_frame(trades: Sequence[Trade]) -> pl.DataFrame:
-    """Give a TRADE frame in trade order."""
-    columns = {
-        "market": [trade.market for trade in trades],
-        "trade_id": [trade.trade_id for trade in trades],
-        "ts_event": [trade.ts_event_ms for trade in trades],
-        "ts_received": [trade.ts_received_ns for trade in trades],
-        "arrival": [trade.arrival for trade in trades],
-        "price": [trade.price for trade in trades],
-        "qty_e8": [trade.qty_e8 for trade in trades],
-        "side": [trade.side.value for trade in trades],
-        "change": [trade.change.value for trade in trades],
-        "source": [trade.source.value for trade in trades],
-    }
-    whole = {name: pl.Int64() if dtype.is_temporal() else dtype for name, dtype in TRADE.columns.items()}
-    return pl.DataFrame(columns, schema=whole).cast(dict(TRADE.columns)).sort(TRADE_ORDER)
 
 
 class FakeMarketData:

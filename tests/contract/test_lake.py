@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fakes import START_MS, trade_frame
+from fakes import START_MS
 from tickloop.adapters.local.lake import ParquetLake
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import HOUR_MS, Window, hour_of

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from fakes import START_MS, trade_frame
+from fakes import START_MS
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.tables import BAR_1M, FORECAST, ORDER, TABLES, TRADE, Table
 from tickloop.domain.window import MINUTE_MS, Window, hour_of, to_datetime

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import START_MS, MemoryWarehouse, trade_frame
+from fakes import START_MS, MemoryWarehouse
 from tickloop.adapters.local.warehouse import SqliteWarehouse
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.tables import REPAIR, TRADE
 from tickloop.domain.window import MINUTE_MS, Window, hour_of

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fakes import FixedClock, MemoryRegistry, MemoryWarehouse, trade_frame
+from fakes import FixedClock, MemoryRegistry, MemoryWarehouse
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.models import persistence
 from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, TRADE, Table

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fakes import trade_frame
 from tickloop.domain import rules
 from tickloop.domain.backtest import ForecastSeries, Tape, forecast_series, run_ticks, tape_of
 from tickloop.domain.backtest_book import OUTCOMES, Book
 from tickloop.domain.backtest_result import Minutes, Setup, result_of
+from tickloop.domain.bars import trade_frame
 from tickloop.domain.fills import FILL_MODELS, FillModel
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.strategy import BUY, PRESETS, SELL, Params, Strategy, decide, wake

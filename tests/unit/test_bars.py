@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import START_MS, trade_frame
-from tickloop.domain.bars import bars_from_candles, build_bars, candle_frame
+from fakes import START_MS
+from tickloop.domain.bars import bars_from_candles, build_bars, candle_frame, trade_frame
 from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.tables import BAR_1M, CANDLE, TRADE, TRADE_ORDER
 from tickloop.errors import DataError, UnsortedTradesError

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from fakes import START_MS, trade_frame
-from tickloop.domain.bars import bars_from_candles, build_bars, candle_frame
+from fakes import START_MS
+from tickloop.domain.bars import bars_from_candles, build_bars, candle_frame, trade_frame
 from tickloop.domain.ledger import classify, classify_backfill, label_bars, pending_ranges
 from tickloop.domain.market import Candle, Change, Side, Source, Trade
 from tickloop.domain.tables import LEDGER, REPAIR

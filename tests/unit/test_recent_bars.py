@@ -6,8 +6,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import START_MS, trade_frame
-from tickloop.domain.bars import build_bars, candle_frame
+from fakes import START_MS
+from tickloop.domain.bars import build_bars, candle_frame, trade_frame
 from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.recent_bars import RecentBars
 from tickloop.domain.tables import BAR_1M

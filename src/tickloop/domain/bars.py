@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tickloop.domain.kernel import kernel
-from tickloop.domain.market import QTY_UNITS, Candle, Change, MinuteState, Side
-from tickloop.domain.tables import BAR_1M, CANDLE, CHANGE, SIDE, STATE, TIME
+from tickloop.domain.market import QTY_UNITS, Candle, Change, MinuteState, Side, Trade
+from tickloop.domain.tables import BAR_1M, CANDLE, CHANGE, SIDE, STATE, TIME, TRADE
 from tickloop.domain.window import MINUTE_MS, to_datetime
 from tickloop.errors import DataError, UnsortedTradesError
 
@@ -77,6 +77,24 @@ def bars_from_candles(candles: pl.DataFrame) -> pl.DataFrame:
         change_mode=pl.lit(None, CHANGE),
         state=pl.lit(MinuteState.CANDLE.value, STATE),
     ).select(list(BAR_1M.columns))
+
+
+def trade_frame(trades: Sequence[Trade]) -> pl.DataFrame:
+    """Lay trades out as a TRADE frame in trade order: (ts_event, arrival, trade_id)."""
+    ordered = sorted(trades, key=lambda trade: (trade.ts_event_ms, trade.arrival, trade.trade_id))
+    columns = {
+        "market": [trade.market for trade in ordered],
+        "trade_id": [trade.trade_id for trade in ordered],
+        "ts_event": [trade.ts_event_ms for trade in ordered],
+        "ts_received": [trade.ts_received_ns for trade in ordered],
+        "arrival": [trade.arrival for trade in ordered],
+        "price": [trade.price for trade in ordered],
+        "qty_e8": [trade.qty_e8 for trade in ordered],
+        "side": [trade.side.value for trade in ordered],
+        "change": [trade.change.value for trade in ordered],
+        "source": [trade.source.value for trade in ordered],
+    }
+    return pl.DataFrame(columns, schema=TRADE.columns)
 
 
 def candle_frame(candles: Sequence[Candle]) -> pl.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import polars as pl
 
-from tickloop.domain.bars import bars_from_candles, build_bars
+from tickloop.domain.bars import bars_from_candles, build_bars, trade_frame
 from tickloop.domain.market import Trade
-from tickloop.domain.tables import BAR_1M, TRADE
+from tickloop.domain.tables import BAR_1M
 from tickloop.domain.window import MINUTE_MS
 
 PRINT_DELAY_MS = 1_000
@@ -96,7 +96,7 @@ class RecentBars:
             self._lost.update(range(max(self._first_open(before_ms), oldest), before_ms, MINUTE_MS))
         whole = [minute for minute in sorted(self._open) if minute < before_ms and minute not in self._lost]
         if whole:
-            self._merge(build_bars(_frame([trade for minute in whole for trade in self._open[minute]])))
+            self._merge(build_bars(trade_frame([trade for minute in whole for trade in self._open[minute]])))
         self._settle_before(before_ms)
         self._lost = {minute for minute in self._lost if minute >= oldest}
         self._ids = {minute: ids for minute, ids in self._ids.items() if minute >= oldest}
@@ -124,7 +124,7 @@ class RecentBars:
         minutes = sorted(self._open)
         if not minutes:
             return BAR_1M.empty()
-        return build_bars(_frame([trade for minute in minutes for trade in self._open[minute]]))
+        return build_bars(trade_frame([trade for minute in minutes for trade in self._open[minute]]))
 
     def last_price(self) -> float | None:
         """Give the price of the newest trade, else the close of the newest bar; None when neither is there."""
@@ -161,22 +161,3 @@ def _order(trade: Trade) -> tuple[int, int, int]:
 
 def _open_ms() -> pl.Expr:
     return pl.col("ts_open").dt.epoch("ms")
-
-
-def _frame(trades: Sequence[Trade]) -> pl.DataFrame:
-    ordered = sorted(trades, key=_order)
-    return pl.DataFrame(
-        {
-            "market": [trade.market for trade in ordered],
-            "trade_id": [trade.trade_id for trade in ordered],
-            "ts_event": [trade.ts_event_ms for trade in ordered],
-            "ts_received": [trade.ts_received_ns for trade in ordered],
-            "arrival": [trade.arrival for trade in ordered],
-            "price": [trade.price for trade in ordered],
-            "qty_e8": [trade.qty_e8 for trade in ordered],
-            "side": [trade.side.value for trade in ordered],
-            "change": [trade.change.value for trade in ordered],
-            "source": [trade.source.value for trade in ordered],
-        },
-        schema=TRADE.columns,
-    )
