@@ -17,7 +17,8 @@ from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, TRADE, Table
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UsageError
 from tickloop.ports import Decision
-from tickloop.services.backtest import BAR_STRATEGIES, backtest, backtest_window, headline
+from tickloop.services.backtest import BAR_STRATEGIES, backtest, backtest_window
+from tickloop.services.findings import findings, headline
 from tickloop.settings import StrategySettings, TrainingSettings
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
@@ -115,6 +116,21 @@ def test_headline_without_its_rows_names_the_step_to_run() -> None:
     """A version that was never back-tested."""
     with pytest.raises(NotEnoughDataError, match="run the step backtest first"):
         headline(BACKTEST.empty(), "ridge-2")
+
+
+def test_findings_speak_of_the_champion_of_the_newest_slot_or_say_why_not() -> None:
+    """Before the first back-test, and right after a rollback, there is nothing to tell."""
+    ports = _ports()
+    before = findings(ports.warehouse, ports.registry, MARKET)
+
+    backtest(ports, MARKET, SLOT)
+
+    champion = ports.registry.champion(MARKET)
+    assert champion is not None
+    assert before == "Nothing was back-tested yet."
+    assert findings(ports.warehouse, ports.registry, MARKET) == headline(
+        ports.warehouse.read(BACKTEST, MARKET, SLOT), champion.name
+    )
 
 
 def test_stored_result_is_json_that_names_its_assumptions() -> None:

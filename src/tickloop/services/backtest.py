@@ -153,41 +153,6 @@ def tick_result(tape: Tape, forecasts: ForecastSeries, setup: Setup, model: Fill
     return replace(result, extra={"trades_on_tape": len(tape.ts_ms), "forecasts": len(forecasts.minute_ms)})
 
 
-def headline(rows: pl.DataFrame, champion: str) -> str:
-    """Say in one paragraph what trading the champion's forecasts would have brought.
-
-    Args:
-        rows: BACKTEST rows of one market and slot.
-
-    Raises:
-        NotEnoughDataError: if a strategy of the champion has no row.
-    """
-    mine = rows.filter(pl.col("model_version") == champion)
-    results = {row["strategy"]: json.loads(row["result"]) for row in mine.iter_rows(named=True)}
-    missing = [name for name in BAR_STRATEGIES if name not in results]
-    if missing:
-        raise NotEnoughDataError(f"no back-test of {champion} with {', '.join(missing)}; run the step backtest first")
-    ours = results["default"]
-    cost_bp = 2 * ours["params"]["fee_rate"] * 1e4
-    move = "no forecast was made" if ours["mean_forecast_bp"] is None else f"{ours['mean_forecast_bp']:.1f} bp"
-    path = " The path inside a minute is invented." if ours["is_path_invented"] else ""
-    confirmed = "" if ours["rules_confirmed"] else " A price unit used here is unconfirmed."
-    return (
-        f"A round trip costs {cost_bp:.0f} bp; the average move forecast is {move}; in bar mode over "
-        f"{ours['minutes']:,} minutes default made {_traded(ours)}, seed2023 {_traded(results['seed2023'])}, "
-        f"buy and hold {_krw(results[BUY_AND_HOLD])} KRW, doing nothing 0 KRW.{path}{confirmed}"
-    )
-
-
-def _traded(result: Mapping[str, Any]) -> str:
-    count = result["trades"]
-    return f"{_krw(result)} KRW in {count:,} {'round trip' if count == 1 else 'round trips'}"
-
-
-def _krw(result: Mapping[str, Any]) -> str:
-    return f"{result['profit_krw']:+,.0f}"
-
-
 def _versions_of(ports: StepPorts, market: str, slot: Window) -> list[ModelVersion]:
     champion = ports.registry.champion(market)
     kept = [

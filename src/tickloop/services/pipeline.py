@@ -14,10 +14,12 @@ from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_ms
 from tickloop.errors import TickloopError
 from tickloop.services.backfill import backfill
 from tickloop.services.chain import STEPS, step_named
+from tickloop.services.findings import findings
 from tickloop.services.promote import ensure_champion
 from tickloop.services.steps import RunRow, StepPorts, record_runs, run_step
 from tickloop.settings import HistorySettings
 
+PROMOTE = "promote"
 HISTORY = "backfill"
 """Name under which the range of history stands in the run ledger: `due` while it is fetched, then `done`."""
 
@@ -104,7 +106,9 @@ class _Loop:
         self._ports = ports
         self._first_hour_ms = first_hour_ms
         self._status = status
-        self.figures: dict[str, Any] = {"runs": 0, "failures": 0, "last_failure": ""}
+        self.figures: dict[str, Any] = {"runs": 0, "failures": 0, "last_failure": "", "findings": {}}
+        for market in ports.markets:
+            self._note_findings(market)
 
     def run_due(self, stop: threading.Event) -> bool:
         """Run all that is due now, in order; tell whether something was done."""
@@ -139,4 +143,9 @@ class _Loop:
             self._status("ready", self.figures["last_failure"], **self.figures)
             return False
         self.figures["runs"] += 1
+        if item.step == PROMOTE:
+            self._note_findings(item.market)
         return result.state == DONE
+
+    def _note_findings(self, market: str) -> None:
+        self.figures["findings"][market] = findings(self._ports.warehouse, self._ports.registry, market)

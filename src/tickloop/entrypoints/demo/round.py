@@ -12,9 +12,9 @@ import polars as pl
 
 from tickloop.adapters.local.status import StatusBoard, StatusFile
 from tickloop.bootstrap import App
-from tickloop.domain.tables import BACKTEST, EQUITY, FORECAST, ORDER, RUN
+from tickloop.domain.tables import EQUITY, FORECAST, ORDER, RUN
 from tickloop.domain.window import HOUR_MS, Window
-from tickloop.services.backtest import headline
+from tickloop.services.findings import findings
 from tickloop.services.reconcile import MarketCounts, Truth, count_market
 
 BOT_MINUTES = 60
@@ -102,7 +102,7 @@ def report_round(
     bot = _bot(app, bot_status)
     body = {
         "window": str(window),
-        "findings": {market: _headline(app, market) for market in app.settings.markets},
+        "findings": {market: findings(app.warehouse, app.registry, market) for market in app.settings.markets},
         "simulator": {"frames_sent": simulator["frames_sent"], "market_ms": simulator["market_ms"]},
         "apart": {
             market: {
@@ -139,15 +139,6 @@ def report_round(
     if bot["minutes"] < BOT_MINUTES:
         problems.append(f"the bot ran {bot['minutes']} market minutes, fewer than {BOT_MINUTES}")
     return RoundReport(markets, body, problems)
-
-
-def _headline(app: App, market: str) -> str:
-    rows = app.warehouse.read(BACKTEST, market)
-    newest = rows.filter(pl.col("slot") == pl.col("slot").max())
-    champion = app.registry.champion(market)
-    if champion is None or newest.is_empty():
-        return "no slot was back-tested: there is no history to train on"
-    return headline(newest, champion.name)
 
 
 def _champion(app: App, market: str) -> dict[str, str]:

@@ -85,6 +85,11 @@ class Screen:
         )
         self._console.print("the counts agree along the chain" if report["ok"] else "THE COUNTS DO NOT AGREE")
 
+    def _findings(self) -> dict[str, str]:
+        pipeline = self._board.read("pipeline")
+        found: dict[str, str] = pipeline.detail.get("findings", {}) if pipeline is not None else {}
+        return found
+
     def _draw(self) -> RenderableType:
         head = Text.assemble(
             ("Tickloop demo", "bold"),
@@ -101,4 +106,7 @@ class Screen:
             style = {"ready": "green", "failed": "red", "working": "yellow"}.get(state, "dim")
             message = status.message if status is not None and status.message else _ABOUT[name]
             table.add_row(name, Text(state, style=style), Text(message, overflow="ellipsis", no_wrap=True))
-        return Group(head, where, Text(), table, Text(), Text(f"bot: {_ABOUT['bot']}. Ctrl-C stops all.", style="dim"))
+        words = [Text(f"{market}: {text}") for market, text in self._findings().items()]
+        return Group(
+            head, where, Text(), table, Text(), *words, Text(f"bot: {_ABOUT['bot']}. Ctrl-C stops all.", style="dim")
+        )
