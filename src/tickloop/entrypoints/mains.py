@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import structlog
-
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
@@ -21,7 +19,8 @@ if TYPE_CHECKING:
 
     from tickloop.simulator.config import SimulatorConfig
 
-log = structlog.get_logger()
+STATUS_EVERY_S = 2.0
+"""Real seconds between two lines of status of the API."""
 
 
 def start(name: str, home: Path | None) -> Settings:
@@ -85,14 +84,24 @@ def pipeline(settings: Settings) -> int:
 def api(settings: Settings) -> int:
     from tickloop.entrypoints.api.runtime import ServingRuntime
     from tickloop.entrypoints.api.server import serve_api
+    from tickloop.entrypoints.api.views import status_view
     from tickloop.entrypoints.decoding import decode
 
     app = open_app(settings)
 
-    def ready(url: str) -> None:
-        app.board.write("api", "ready", f"forecasts on {url}, described at {url}/docs", url=url)
+    async def tell(runtime: ServingRuntime, url: str) -> None:
+        while True:
+            markets = {row["market"]: row["message"] for row in status_view(runtime)["markets"]}
+            words = "; ".join(f"{market} {message}" for market, message in markets.items())
+            app.board.write("api", "ready", f"{url}/docs; {words}", url=url, markets=markets)
+            await asyncio.sleep(STATUS_EVERY_S)
 
     async def main(stop: asyncio.Event) -> None:
+        telling: list[asyncio.Task[None]] = []
+
+        def ready(url: str) -> None:
+            telling.append(asyncio.create_task(tell(runtime, url)))
+
         runtime = ServingRuntime(
             clock=app.clock,
             feed=app.feed(("trade", "ticker")),
@@ -105,7 +114,11 @@ def api(settings: Settings) -> int:
             notice=exchange_notice(settings),
         )
         serve = settings.serve
-        await serve_api(runtime, serve.host, serve.port, _secret(serve.token), ready, stop)
+        try:
+            await serve_api(runtime, serve.host, serve.port, _secret(serve.token), ready, stop)
+        finally:
+            for task in telling:
+                task.cancel()
 
     with app:
         return run_async("api", app.board, main)

@@ -112,6 +112,9 @@ class Hub:
         for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
             self._desk.on_trade(event.market, event.price, event.ts_ms)
             self._publish(event)
+        for code in self._known:
+            if self._at_ms < self._exchange.market(code).end_ms <= until_ms:
+                self._announce_end(code)
         self._at_ms = until_ms
 
     def hold(self) -> None:
@@ -123,7 +126,7 @@ class Hub:
         """Stream what comes due, until cancelled."""
         while True:
             self.advance(self._clock.now_ms())
-            await self._clock.wait_until(self._exchange.next_trade_ms(self._at_ms))
+            await self._clock.wait_until(self._next_ms())
 
     async def flush(self, deadline_s: float) -> None:
         """Wait until every queue has been written out, at most for a time."""
@@ -155,6 +158,20 @@ class Hub:
             for want in _last_of_each(subscriber.request.wants if subscriber.request is not None else ()):
                 if want.has_realtime and want.code in self._known:
                     self._wanted.setdefault((want.type, want.code), []).append((subscriber, want))
+
+    def _next_ms(self) -> int | None:
+        """Give the moment at which there is something to send again; None when there never is."""
+        ends = (self._exchange.market(code).end_ms for code in self._known)
+        moments = [end_ms for end_ms in ends if end_ms > self._at_ms]
+        trade_ms = self._exchange.next_trade_ms(self._at_ms)
+        return min(moments if trade_ms is None else [*moments, trade_ms], default=None)
+
+    def _announce_end(self, code: str) -> None:
+        # Upbit says in the ticker that a market trades no more; without it silence would look like a fault.
+        market = self._exchange.market(code)
+        ticker = market.ticker(market.end_ms)
+        if ticker is not None:
+            self._send("ticker", code, lambda _: ticker_frame(ticker, market.end_ms, "REALTIME"))
 
     def _publish(self, event: StreamEvent) -> None:
         code, at_ms = event.market, event.ts_ms

@@ -151,6 +151,21 @@ async def test_drop_closes_every_socket_at_once(tmp_path: Path) -> None:
     assert all(end in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR) for end in ends)
 
 
+async def test_stream_says_where_the_recording_of_a_market_ends(tmp_path: Path) -> None:
+    """One ticker that the market trades no more, so that its silence is no gap; the other market goes on."""
+    tickers = {"type": "ticker", "codes": ["KRW-BTC", "KRW-ETH"], "is_only_realtime": True}
+    async with running(config_in(tmp_path, start_ms=START_MS + 38 * MINUTE_MS, speed=2000.0)) as simulator:
+        socket = await simulator.subscribe(tickers)
+        await simulator.until(lambda status: bool(status["subscribers"]))
+        await simulator.clock(run=True)
+        frames: list[dict[str, Any]] = []
+        while not frames or (frames[-1]["code"], frames[-1]["market_state"]) != ("KRW-BTC", "DELISTED"):
+            frames.append(json.loads((await socket.receive(DEADLINE_S)).data))
+
+    ends = [(frame["code"], frame["timestamp"]) for frame in frames if frame["market_state"] == "DELISTED"]
+    assert ends == [("KRW-ETH", START_MS + 40 * MINUTE_MS), ("KRW-BTC", START_MS + 60 * MINUTE_MS)]
+
+
 async def test_clock_stops_where_the_last_recording_ends(tmp_path: Path) -> None:
     """The shorter market ends earlier and says so; afterwards orders are refused as for a market off line."""
     async with running(config_in(tmp_path, start_ms=START_MS + 58 * MINUTE_MS, speed=2000.0)) as simulator:
