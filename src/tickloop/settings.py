@@ -266,3 +266,30 @@ def _problem(location: tuple[int | str, ...], value: object, message: str) -> st
     name = ".".join(str(part) for part in location) or "settings"
     is_shown = not (name.endswith(SECRETS) or isinstance(value, Mapping | BaseModel))
     return f"{name} = {value!r}: {message}" if is_shown else f"{name}: {message}"
+
+
+def settings_text() -> str:
+    """Give a `tickloop.toml` with every setting at its default, each commented out and described."""
+    lines = ["# Settings of Tickloop. Remove the # of a line to change it. TICKLOOP_SECTION__NAME overrides it.", ""]
+    sections: list[str] = []
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            section = type(field.default)
+            sections += ["", f"# {(section.__doc__ or '').splitlines()[0]}", f"[{name}]"]
+            sections += [_line(key, one.default, one.description) for key, one in section.model_fields.items()]
+        elif name != "home":
+            lines.append(_line(name, field.default, field.description))
+    return "\n".join([*lines, *sections, ""])
+
+
+def _line(name: str, default: object, description: str | None) -> str:
+    return f"# {name} = {toml_value(default)}  # {description}"
+
+
+def toml_value(value: object) -> str:
+    """Give a setting as TOML; an absent one as empty text, which only stands in comments."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(one) for one in value) + "]"
+    return str(value) if isinstance(value, int | float | Decimal) else f'"{value or ""}"'

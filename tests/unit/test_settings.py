@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tickloop.errors import SettingsError
-from tickloop.settings import SETTINGS_FILE, load_settings
+from tickloop.settings import SETTINGS_FILE, Settings, load_settings, settings_text
 
+TEXT = settings_text()
 ROOT = Path(__file__).parents[2]
 
 
@@ -65,6 +66,16 @@ def test_secrets_do_not_show(home: Path) -> None:
     assert "AAA111" not in str(caught.value)
     assert "secret_key" in str(caught.value)
     assert "222" not in str(caught.value)
+
+
+def test_written_settings_are_the_defaults(home: Path) -> None:
+    """With every line taken out of its comment the file changes nothing; absent values stay comments."""
+    lines = [line.removeprefix("# ") if " = " in line and ' = ""' not in line else line for line in TEXT.splitlines()]
+
+    write(home, "\n".join(lines))
+
+    assert load_settings(home) == Settings(home=home)
+    assert sum(" = " in line and not line.startswith("#") for line in lines) > 20
 
 
 def test_reference_page_lists_every_setting_and_command() -> None:

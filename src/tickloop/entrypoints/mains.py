@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tickloop.adapters.local.home import prepare_home
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
@@ -24,10 +25,11 @@ STATUS_EVERY_S = 2.0
 
 
 def start(name: str, home: Path | None) -> Settings:
-    """Tie this process to its supervisor, set up its log and read its settings."""
+    """Tie this process to its supervisor, set up its log, read its settings and see that its home can be used."""
     die_with_parent()
     configure_logging()
     settings = load_settings(home)
+    prepare_home(settings.paths.home)
     StatusBoard(settings.paths.status).write(name, "starting")
     return settings
 

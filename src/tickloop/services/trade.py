@@ -321,10 +321,11 @@ def _params(ports: BotPorts) -> strategy.Params:
     """Take the preset with the exchange's rules of now, as the back-test does, and check it against the budget."""
     settings, market, now_ms = ports.strategy, ports.markets[0], ports.clock.now_ms()
     params = strategy.params_of(settings.preset, market, now_ms, settings.order_notional)
-    if not strategy.is_affordable(params, float(settings.budget)):
+    needed = Decimal(str(params.order_krw)) * (1 + Decimal(str(params.fee_rate)))
+    if settings.budget < needed:
         raise SettingsError(
             f"strategy.budget = {settings.budget} KRW does not pay one order of {params.order_krw:.0f} KRW with its"
-            f" fee; valid: at least {params.order_krw * (1 + params.fee_rate):.2f}"
+            f" fee; valid: at least {needed:.2f}"
         )
     return params
 

@@ -15,6 +15,9 @@ from tickloop.errors import HomeBusyError, HomeNotWritableError
 MARKER = ".tickloop-home"
 """Lies in every home: `--fresh` empties a folder only where it finds this file."""
 
+OURS = (MARKER, "tickloop.toml")
+"""A folder with one of these is taken for a home, even when it holds other files too."""
+
 NEEDED_BYTES = 200_000_000
 
 
@@ -27,7 +30,7 @@ def prepare_home(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / MARKER).exists():
-            if any(home.iterdir()):
+            if any(home.iterdir()) and not any((home / name).exists() for name in OURS):
                 raise HomeNotWritableError(
                     f"home {home} holds files that are not Tickloop's; valid: an empty or new folder (--home)"
                 )

@@ -52,7 +52,10 @@ class StatusBoard:
         names = sorted(path.stem for path in self._folder.glob("*.json")) if self._folder.is_dir() else []
         return [status for name in names if (status := self.read(name)) is not None]
 
+    def remove(self, name: str) -> None:
+        """Forget what a process said in an earlier life."""
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
     def clear(self) -> None:
-        if self._folder.is_dir():
-            for path in self._folder.glob("*.json"):
-                path.unlink(missing_ok=True)
+        for status in self.read_all():
+            self.remove(status.name)

@@ -7,11 +7,34 @@ from typing import Annotated
 import typer
 
 from tickloop.entrypoints.commands.options import Home
+from tickloop.errors import SettingsError
 
 
 def register(app: typer.Typer) -> None:
-    for command in (sim, collect, pipeline, serve, dashboard, trade):
+    for command in (init, up, sim, collect, pipeline, serve, dashboard, trade):
         app.command()(command)
+
+
+def init(home: Home = None) -> None:
+    """Write a commented `tickloop.toml`; settings that are there are left alone."""
+    from tickloop.adapters.local.home import prepare_home
+    from tickloop.settings import SETTINGS_FILE, load_settings, settings_text
+
+    folder = load_settings(home).paths.home
+    prepare_home(folder)
+    path = folder / SETTINGS_FILE
+    if path.exists():
+        raise SettingsError(f"{path} is there already; valid: edit it, or another --home")
+    path.write_text(settings_text(), encoding="utf-8")
+    typer.echo(f"wrote {path}; every line is a default and commented out. Next: tickloop up --home {folder}")
+
+
+def up(home: Home = None) -> None:
+    """Run collector, pipeline, API and dashboard on the exchange of the settings, and the bot if it is simulated."""
+    from tickloop.entrypoints.up import run_up
+    from tickloop.settings import load_settings
+
+    run_up(load_settings(home), lambda line: typer.echo(f"tickloop: {line}", err=True))
 
 
 def sim(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window
 from tickloop.entrypoints.supervisor import Child
+from tickloop.entrypoints.up import processes
 from tickloop.settings import SETTINGS_FILE
 
 DEFAULT_HOME = Path("~/.local/share/tickloop/demo")
@@ -139,11 +140,4 @@ def children(options: DemoOptions, ports: Ports) -> tuple[Child, list[Child]]:
             *("--start-ms", str(options.recording.start_ms), "--speed", str(options.speed), "--hold", "--gaps"),
         ),
     )
-    others = [
-        Child("pipeline", ("pipeline", *home)),
-        Child("collector", ("collect", *home)),
-        Child("api", ("serve", *home)),
-        Child("dashboard", ("dashboard", *home)),
-        Child("bot", ("trade", *home)),
-    ]
-    return simulator, others
+    return simulator, processes(str(options.home), with_bot=True)

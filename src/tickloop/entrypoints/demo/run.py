@@ -17,6 +17,7 @@ from tickloop.entrypoints.demo.plan import DemoOptions, Ports, children, free_po
 from tickloop.entrypoints.demo.round import RoundReport, check_api, is_round_done, report_round
 from tickloop.entrypoints.demo.screen import Screen
 from tickloop.entrypoints.supervisor import Supervisor
+from tickloop.entrypoints.up import COMMANDS
 from tickloop.errors import CheckFailedError, OperatorError
 from tickloop.settings import HomePaths, load_settings
 
@@ -103,7 +104,7 @@ class _Demo:
             api = await check_api(url, app.settings.markets, is_fresh=self._options.recording.is_continuous)
             bot = self._board.read("bot")  # before it stops, and says no more than that
             await control.run_clock(run=False)
-            await self._supervisor.stop_together(("bot", "api", "dashboard", "collector", "pipeline"))
+            await self._supervisor.stop_together(tuple(COMMANDS))
             window = self._options.round_window
             truth, status = await control.truth(window), await control.status()
             return report_round(app, bot, window, truth, status, api, self._seconds)
@@ -119,7 +120,7 @@ class _Demo:
                     await asyncio.wait_for(control.run_clock(run=False), 1.0)
         except (OperatorError, TimeoutError):
             self._screen.say("the simulator did not hold its clock; its lease ends it")
-        await self._supervisor.stop_together(("dashboard", "api", "bot", "collector", "pipeline"))
+        await self._supervisor.stop_together(tuple(COMMANDS))
         await self._supervisor.stop(("simulator",))
         self._screen.say(f"stopped in {time.monotonic() - began:.1f} s; state is in {self._options.home}")
 
