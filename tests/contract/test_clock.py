@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes import FixedClock
 
+from fakes import FixedClock
 from tickloop.adapters.local.clock import SharedClock, SystemClock
 from tickloop.domain.marketclock import ClockAnchor
 from tickloop.errors import OperatorError
