@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tickloop.adapters.local.home import hold_home, prepare_home
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.entrypoints.mains import is_simulated
+from tickloop.entrypoints.process import configure_logging
 from tickloop.entrypoints.supervisor import Child, Supervisor
 from tickloop.errors import OperatorError
 from tickloop.settings import Settings
@@ -34,6 +35,7 @@ def run_up(settings: Settings, say: Callable[[str], None]) -> None:
         HomeBusyError, HomeNotWritableError: the home cannot be used.
         OperatorError: a process fell for good.
     """
+    configure_logging()
     prepare_home(settings.paths.home)
     with hold_home(settings.paths.home):
         asyncio.run(_run(settings, say))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -46,16 +46,18 @@ class MarketCounts:
     bar_trades: int
     trades_in_other_minutes: Mapping[str, int]
     ledger: Mapping[str, int]
+    repaired_after_breaks: int = 0
     problems: tuple[str, ...] = ()
 
 
 def count_market(
-    market: str, window: Window, truth: Truth, journal: int, lake: Lake, warehouse: Warehouse
+    market: str, window: Window, truth: Truth, journal: int, lake: Lake, warehouse: Warehouse, breaks: int = 0
 ) -> MarketCounts:
     """Count one market's trades over closed hours and compare them along the chain.
 
     Args:
         journal: distinct trades of the market and window in the journal, stream and REST together.
+        breaks: times in the window that the collector came back; the minutes it missed are rightly `repaired` too.
 
     Returns:
         the counts, with a sentence in `problems` for each equation that does not hold.
@@ -82,12 +84,15 @@ def count_market(
         ledger=states,
     )
     missing = [str(hour) for hour, frame in zip(window.hours(), objects, strict=True) if frame is None]
-    return _with_problems(counts, truth, window, ledger, missing)
+    repaired, unexpected = _labels(market, truth, ledger, breaks)
+    problems = [
+        *_unequal(counts, window, ledger.height),
+        *(f"{market} hour {hour} has no lake object" for hour in missing),
+    ]
+    return replace(counts, repaired_after_breaks=repaired, problems=(*problems, *unexpected))
 
 
-def _with_problems(
-    counts: MarketCounts, truth: Truth, window: Window, ledger: pl.DataFrame, missing: list[str]
-) -> MarketCounts:
+def _unequal(counts: MarketCounts, window: Window, ledger_minutes: int) -> list[str]:
     minutes = (window.end_ms - window.start_ms) // 60_000
     kept_elsewhere = sum(counts.trades_in_other_minutes.values())
     equations = (
@@ -95,19 +100,31 @@ def _with_problems(
         ("journal = lake", counts.journal, counts.lake),
         ("lake = warehouse", counts.lake, counts.warehouse),
         ("warehouse = bar trades + trades of other minutes", counts.warehouse, counts.bar_trades + kept_elsewhere),
-        ("ledger minutes = minutes of the window", ledger.height, minutes),
+        ("ledger minutes = minutes of the window", ledger_minutes, minutes),
         ("unknown minutes = 0", counts.ledger.get(MinuteState.UNKNOWN.value, 0), 0),
     )
-    problems = [f"{counts.market} {name}: {left} is not {right}" for name, left, right in equations if left != right]
-    problems += [f"{counts.market} hour {hour} has no lake object" for hour in missing]
-    for state, expected in (
-        (MinuteState.REPAIRED, truth.repaired_minutes),
-        (MinuteState.CANDLE, truth.candle_minutes),
-    ):
-        found = set(ledger.filter(pl.col("state") == state.value)["minute"])
-        if found != {to_datetime(minute) for minute in expected}:
-            problems.append(
-                f"{counts.market} {state.value} minutes: {sorted(str(minute) for minute in found)} are not those"
-                f" that the simulator withheld: {[str(to_datetime(minute)) for minute in expected]}"
-            )
-    return replace(counts, problems=tuple(problems))
+    return [f"{counts.market} {name}: {left} is not {right}" for name, left, right in equations if left != right]
+
+
+def _labels(market: str, truth: Truth, ledger: pl.DataFrame, breaks: int) -> tuple[int, list[str]]:
+    """Compare the ledger's labels with the injected gaps; give the minutes repaired beyond them, and what is wrong."""
+    repaired = _minutes(ledger, MinuteState.REPAIRED)
+    withheld = set(truth.repaired_minutes)
+    more = repaired - withheld
+    problems = []
+    if not withheld <= repaired or (more and not breaks):
+        problems.append(_differ(market, MinuteState.REPAIRED, repaired, withheld))
+    if _minutes(ledger, MinuteState.CANDLE) != set(truth.candle_minutes):
+        problems.append(_differ(market, MinuteState.CANDLE, _minutes(ledger, MinuteState.CANDLE), truth.candle_minutes))
+    return len(more), problems
+
+
+def _minutes(ledger: pl.DataFrame, state: MinuteState) -> set[int]:
+    return set(ledger.filter(pl.col("state") == state.value)["minute"].to_physical())
+
+
+def _differ(market: str, state: MinuteState, found: Iterable[int], withheld: Iterable[int]) -> str:
+    def shown(minutes: Iterable[int]) -> str:
+        return ", ".join(f"{to_datetime(minute):%Y-%m-%dT%H:%M}" for minute in sorted(minutes)) or "none"
+
+    return f"{market} {state.value} minutes are {shown(found)}; those that the simulator withheld: {shown(withheld)}"

@@ -93,8 +93,9 @@ def report_round(
 ) -> RoundReport:
     """Count everything after the processes have stopped; the simulator's answers were taken before."""
     journal = {market: app.raw.counts(market, window) for market in app.settings.markets}
+    breaks = sum(session.connected_at_ms in window for session in app.sessions().sessions()[1:])
     markets = [
-        count_market(market, window, truth[market], journal[market].distinct, app.lake, app.warehouse)
+        count_market(market, window, truth[market], journal[market].distinct, app.lake, app.warehouse, breaks)
         for market in app.settings.markets
     ]
     open_hours = Window(window.end_ms, window.end_ms + 24 * HOUR_MS)
@@ -102,6 +103,7 @@ def report_round(
     bot = _bot(app, bot_status)
     body = {
         "window": str(window),
+        "collector_breaks": breaks,
         "findings": {market: findings(app.warehouse, app.registry, market) for market in app.settings.markets},
         "simulator": {"frames_sent": simulator["frames_sent"], "market_ms": simulator["market_ms"]},
         "apart": {

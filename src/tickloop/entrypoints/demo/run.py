@@ -16,6 +16,7 @@ from tickloop.entrypoints.demo.control import SimulatorControl
 from tickloop.entrypoints.demo.plan import DemoOptions, Ports, children, free_port, write_settings
 from tickloop.entrypoints.demo.round import RoundReport, check_api, is_round_done, report_round
 from tickloop.entrypoints.demo.screen import Screen
+from tickloop.entrypoints.process import configure_logging
 from tickloop.entrypoints.supervisor import Supervisor
 from tickloop.entrypoints.up import COMMANDS
 from tickloop.errors import CheckFailedError, OperatorError
@@ -34,6 +35,7 @@ def run_demo(options: DemoOptions) -> None:
         OperatorError: the home is busy or not writable, or a process fell for good.
         CheckFailedError: one round is done and its counts do not agree.
     """
+    configure_logging()  # to stderr: stdout is for the one JSON object
     prepare_home(options.home)
     with hold_home(options.home):
         if options.is_fresh:
