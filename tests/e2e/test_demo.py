@@ -89,6 +89,46 @@ def test_round_leaves_no_process_behind(report: dict[str, Any], round_home: Path
     assert alive == []
 
 
+def test_round_agrees_though_every_process_is_killed_once(tmp_path: Path) -> None:
+    """kill -9, one after the other: nothing is lost, nothing is ordered twice, what was missed is repaired."""
+    paths, output = HomePaths(tmp_path / "home"), tmp_path / "report.json"
+    board = StatusBoard(paths.status)
+    with output.open("wb") as stdout:
+        demo = subprocess.Popen(
+            command("--once", "--json", "--speed", "240", "--port", "8599", "--home", str(paths.home)),
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+        )
+    try:
+        wait_for_all(paths)
+        wait_until(lambda: orders_of(board) > 0, START_TIMEOUT_S, "the bot's first order")
+        for name in ("collector", "bot", "pipeline", "simulator", "api"):
+            old = board.read(name)
+            assert old is not None
+            os.kill(old.pid, signal.SIGKILL)
+            wait_until(lambda name=name, old=old: is_back(board, name, old.pid), START_TIMEOUT_S, f"a new {name}")
+        code = demo.wait(timeout=ROUND_TIMEOUT_S)
+    finally:
+        demo.kill()
+        demo.wait()
+
+    report = json.loads(output.read_bytes())
+    assert report["problems"] == []
+    assert code == 0
+    assert report["collector_breaks"] >= 2
+    assert report["simulator"]["account"]["orders"] == report["bot"]["by_state"]["closed"]
+
+
+def orders_of(board: StatusBoard) -> int:
+    bot = board.read("bot")
+    return int(bot.detail.get("orders", 0)) if bot is not None else 0
+
+
+def is_back(board: StatusBoard, name: str, old_pid: int) -> bool:
+    status = board.read(name)
+    return status is not None and status.pid != old_pid and status.state == "ready"
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], HomePaths]]:
     home = tmp_path / "home"

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -26,11 +26,15 @@ _BACKOFF_CAP_S = 5.0
 
 @dataclass
 class Child:
-    """One supervised process: `tickloop ARGS`, its log file, and what became of it."""
+    """One supervised process: `tickloop ARGS`, its log file, and what became of it.
+
+    Attributes:
+        only_first: arguments of the first start alone, for what a restart must not do again.
+    """
 
     name: str
     args: Sequence[str]
-    environment: dict[str, str] = field(default_factory=dict)
+    only_first: Sequence[str] = ()
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
     started_at: float = 0.0
@@ -82,8 +86,9 @@ class Supervisor:
         await self._end([child for child in self._children.values() if child.name in names])
 
     async def _spawn(self, child: Child) -> None:
-        environment = {**os.environ, **child.environment, PARENT_VARIABLE: str(os.getpid())}
-        command = (sys.executable, "-m", "tickloop", *child.args)
+        environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        first = child.only_first if child.process is None else ()
+        command = (sys.executable, "-m", "tickloop", *child.args, *first)
         with (self._logs / f"{child.name}.log").open("ab") as log:
             child.process = await asyncio.create_subprocess_exec(
                 *command,

@@ -137,7 +137,8 @@ def children(options: DemoOptions, ports: Ports) -> tuple[Child, list[Child]]:
         "simulator",
         (
             *("sim", *home, "--port", str(ports.simulator), "--recording", options.recording.name),
-            *("--start-ms", str(options.recording.start_ms), "--speed", str(options.speed), "--hold", "--gaps"),
+            *("--start-ms", str(options.recording.start_ms), "--speed", str(options.speed), "--gaps"),
         ),
+        only_first=("--hold",),  # a simulator that fell in the middle of the market goes on where it was
     )
     return simulator, processes(str(options.home), with_bot=True)

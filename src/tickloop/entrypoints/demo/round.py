@@ -105,7 +105,7 @@ def report_round(
         "window": str(window),
         "collector_breaks": breaks,
         "findings": {market: findings(app.warehouse, app.registry, market) for market in app.settings.markets},
-        "simulator": {"frames_sent": simulator["frames_sent"], "market_ms": simulator["market_ms"]},
+        "simulator": {name: simulator[name] for name in ("frames_sent", "market_ms", "account")},
         "apart": {
             market: {
                 "stream_lines": journal[market].stream_lines,
@@ -140,6 +140,9 @@ def report_round(
         problems.append("no forecast was stored")
     if bot["minutes"] < BOT_MINUTES:
         problems.append(f"the bot ran {bot['minutes']} market minutes, fewer than {BOT_MINUTES}")
+    taken = sum(bot["by_state"].get(state, 0) for state in ("acknowledged", "closed"))
+    if taken != simulator["account"]["orders"]:
+        problems.append(f"the bot knows {taken} orders that were taken, the exchange {simulator['account']['orders']}")
     return RoundReport(markets, body, problems)
 
 
