@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from pathlib import Path
 import structlog
 
 from tickloop.entrypoints.process import PARENT_VARIABLE, STOP_DEADLINE_S
-from tickloop.errors import OperatorError
 
 MAX_RESTARTS = 5
 """In a row, each within `STEADY_S` of the last: then the whole home stops, with the reason."""
@@ -70,20 +69,17 @@ class Supervisor:
             file.seek(max(0, path.stat().st_size - 8_192))
             return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
-    async def stop(self, order: Sequence[str]) -> None:
-        """Stop the named processes one after another, then whatever is left; each has a deadline, then is killed."""
+    async def stop(self, names: Collection[str]) -> None:
+        """Stop the named processes at once, and restart none from here on; each has a deadline, then is killed."""
         self._stopping.set()
-        for name in order:
-            await self._end([child for child in self._children.values() if child.name == name])
-        await self._end(list(self._children.values()))
+        await self._end([child for child in self._children.values() if child.name in names])
+
+    async def close(self) -> None:
+        """Stop whatever still runs."""
+        await self.stop(self._children)
         for watcher in self._watchers.values():
             watcher.cancel()
         await asyncio.gather(*self._watchers.values(), return_exceptions=True)
-
-    async def stop_together(self, names: Sequence[str]) -> None:
-        """Stop several processes at once, when their order does not matter."""
-        self._stopping.set()
-        await self._end([child for child in self._children.values() if child.name in names])
 
     async def _spawn(self, child: Child) -> None:
         environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
@@ -133,23 +129,3 @@ class Supervisor:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-
-async def wait_until(
-    description: str, supervisor: Supervisor, condition: asyncio.Event, stop: asyncio.Event, deadline_s: float
-) -> None:
-    """Wait for a condition, a fall, a stop or the deadline, whichever comes first.
-
-    Raises:
-        OperatorError: when a process fell for good or the deadline passed; the message says what was waited for.
-    """
-    waits = [asyncio.create_task(event.wait()) for event in (condition, supervisor.failed, stop)]
-    try:
-        done, _ = await asyncio.wait(waits, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-    if supervisor.failed.is_set():
-        raise OperatorError(supervisor.failure)
-    if not done:
-        raise OperatorError(f"{description} did not happen within {deadline_s:.0f} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 from tickloop.adapters.local.home import hold_home, prepare_home
 from tickloop.adapters.local.status import StatusBoard
@@ -59,10 +60,10 @@ async def _run(settings: Settings, say: Callable[[str], None]) -> None:
             await supervisor.start(child)
         while not stop.is_set() and not supervisor.failed.is_set():
             _say_changes(board, names, said, say)
-            await _wait(stop, _LOOK_EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_EVERY_S)
     finally:
-        await supervisor.stop_together(names)
-        await supervisor.stop(())
+        await supervisor.close()
     if supervisor.failed.is_set():
         raise OperatorError(supervisor.failure)
     say("stopped")
@@ -74,10 +75,3 @@ def _say_changes(board: StatusBoard, names: list[str], said: dict[str, str], say
         if status is not None and said.get(name) != status.state:
             said[name] = status.state
             say(f"{name} {status.state} {status.message}".rstrip())
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return

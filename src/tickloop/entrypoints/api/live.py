@@ -85,16 +85,16 @@ class LiveMarket:
         """Say why this market cannot be served, one line for each cause; empty when it can."""
         found = []
         if self.forecaster.serving.champion is None:
-            found.append(f"{self.market}: the registry has no champion; valid: a version with the alias champion")
+            found.append("the registry has no champion; valid: a version with the alias champion")
         if self.has_ended:
             return found
         silent = self.silent_min(now_ms)
         if silent is None:
-            found.append(f"{self.market}: not subscribed to the stream yet")
+            found.append("not subscribed to the stream yet")
         elif silent > STALE_AFTER_MIN:
-            found.append(f"{self.market}: no trade for {silent:.1f} market minutes; valid: at most {STALE_AFTER_MIN}")
+            found.append(f"no trade for {silent:.1f} market minutes; valid: at most {STALE_AFTER_MIN}")
         if not self.has_history:
-            found.append(f"{self.market}: the start-up bars are not there yet")
+            found.append("the start-up bars are not there yet")
         return found
 
     def answer(self, now_ms: int) -> Answer:

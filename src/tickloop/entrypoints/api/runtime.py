@@ -109,7 +109,7 @@ class ServingRuntime:
     def problems(self) -> list[str]:
         """Say why the process is not ready; empty when it is."""
         now_ms = self._now_ms()
-        return [problem for live in self.all_live() for problem in live.problems(now_ms)]
+        return [f"{live.market}: {problem}" for live in self.all_live() for problem in live.problems(now_ms)]
 
     async def started(self) -> None:
         """Wait until the stream is open and start-up bars and models were looked for once."""

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickloop.domain.window import DAY_MS, HOUR_MS, Window
+from tickloop.domain.window import HOUR_MS, Window
 from tickloop.entrypoints.supervisor import Child
 from tickloop.entrypoints.up import processes
 from tickloop.settings import SETTINGS_FILE
@@ -62,10 +62,6 @@ class DemoOptions:
     def round_window(self) -> Window:
         start = self.recording.start_ms
         return Window(start, start + LIVE_HOURS * HOUR_MS)
-
-    @property
-    def history_start_ms(self) -> int:
-        return self.recording.start_ms - self.recording.backfill_days * DAY_MS
 
 
 def free_port(wanted: int, host: str = "127.0.0.1") -> int:

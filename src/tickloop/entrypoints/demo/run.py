@@ -81,7 +81,7 @@ class _Demo:
                 lambda: all(self._is_ready(name) for name in _NEEDED_BEFORE_START),
                 READY_DEADLINE_S,
             )
-            async with SimulatorControl(f"http://127.0.0.1:{self._ports.simulator}") as control:
+            async with self._simulator() as control:
                 if self._stop.is_set():
                     return None
                 await control.run_clock(run=True)
@@ -106,7 +106,7 @@ class _Demo:
             api = await check_api(url, app.settings.markets, is_fresh=self._options.recording.is_continuous)
             bot = self._board.read("bot")  # before it stops, and says no more than that
             await control.run_clock(run=False)
-            await self._supervisor.stop_together(tuple(COMMANDS))
+            await self._supervisor.stop(COMMANDS)
             window = self._options.round_window
             truth, status = await control.truth(window), await control.status()
             return report_round(app, bot, window, truth, status, api, self._seconds)
@@ -118,13 +118,16 @@ class _Demo:
         self._screen.say("stopping")
         try:
             if self._supervisor.is_running("simulator"):
-                async with SimulatorControl(f"http://127.0.0.1:{self._ports.simulator}") as control:
+                async with self._simulator() as control:
                     await asyncio.wait_for(control.run_clock(run=False), 1.0)
         except (OperatorError, TimeoutError):
             self._screen.say("the simulator did not hold its clock; its lease ends it")
-        await self._supervisor.stop_together(tuple(COMMANDS))
-        await self._supervisor.stop(("simulator",))
+        await self._supervisor.stop(COMMANDS)
+        await self._supervisor.close()
         self._screen.say(f"stopped in {time.monotonic() - began:.1f} s; state is in {self._options.home}")
+
+    def _simulator(self) -> SimulatorControl:
+        return SimulatorControl(f"http://127.0.0.1:{self._ports.simulator}")
 
     def _is_ready(self, name: str) -> bool:
         status = self._board.read(name)
