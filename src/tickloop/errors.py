@@ -16,7 +16,8 @@ TickloopError                    exit code 1: the message says what was wrong an
 │   ├── RetryableError           a read may be repeated after `retry_after_s`
 │   ├── RejectedError            the request was understood and refused; `name` is the exchange's own
 │   ├── UnknownOutcomeError      the answer to a placement was lost: ask for the id, never send again
-│   └── AuthError
+│   ├── AuthError
+│   └── BadRequestError          our bug: the exchange could not make sense of what we sent
 └── DataError                    data that must not go on
     ├── CorruptRecordingError
     ├── CorruptLineError         one journal line or frame; it goes to the dead letter
@@ -101,6 +102,13 @@ class UnknownOutcomeError(ExchangeError):
 
 class AuthError(ExchangeError):
     pass
+
+
+class BadRequestError(ExchangeError):
+    def __init__(self, name: str, message: str, status: int) -> None:
+        super().__init__(f"the exchange could not read our request, which is a bug here: {name} ({status}): {message}")
+        self.name = name
+        self.status = status
 
 
 class DataError(TickloopError):

@@ -62,16 +62,33 @@ class TradeFeed(Protocol):
 class Disconnected:
     """The stream was away: events between the two market times may be missing.
 
-    The first one of a feed has `since_ms` None: nothing was received before it.
+    The first one of a connection has `since_ms` None: nothing was received before it.
+
+    Attributes:
+        markets: whose events may be missing; empty means all of the feed's.
     """
 
     since_ms: int | None
     until_ms: int
     reason: str
+    markets: tuple[str, ...] = ()
+
+
+class AdjustableFeed(TradeFeed, Protocol):
+    """A feed whose markets change while it runs."""
+
+    def set_markets(self, markets: Sequence[str]) -> None:
+        """Subscribe to these markets from now on; those that stay are not interrupted for longer than a resubscription.
+
+        A market that is new gets a `Disconnected` of its own with `since_ms` None once its stream runs.
+        """
 
 
 class MarketData(Protocol):
-    """Public REST. Reads are retried inside, within the rate budget; `RetryableError` after the last try."""
+    """Public REST. Reads are retried inside, within the rate budget; `RetryableError` after the last try.
+
+    Safe to use from several threads at once: the budget is shared, the connections are pooled.
+    """
 
     def markets(self) -> list[str]:
         """Give the codes of all markets on offer."""
@@ -219,11 +236,21 @@ class Journal(Protocol):
 class SessionLog(Protocol):
     """When a feed was connected: between sessions events may be missing."""
 
-    async def connected(self, at_ms: int) -> None:
-        """Record that events are received from this market time on."""
+    async def connected(self, at_ms: int, markets: Sequence[str] = ()) -> None:
+        """Record that events of these markets (empty: all) are received from this market time on."""
 
-    async def disconnected(self, at_ms: int, reason: str) -> None:
+    async def disconnected(self, at_ms: int, reason: str, markets: Sequence[str] = ()) -> None:
         """Record the market time up to which events were received, and why no longer."""
+
+
+class Notifier(Protocol):
+    """Tells a person that something needs a hand. Never blocks and never raises: it must not stop what it speaks of."""
+
+    def alert(self, subject: str, message: str, **detail: Any) -> None:
+        """Say that something is wrong; `subject` is a short constant such as `disk_full`."""
+
+    def clear(self, subject: str, message: str) -> None:
+        """Say that what was wrong is right again."""
 
 
 class Lake(Protocol):

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
+from typing import Literal
 
 from tickloop.errors import SettingsError
+from tickloop.simulator.faultboard import Fault
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class SimulatorConfig:
         krw: balance of the account at its first start.
         binary_frames: WebSocket data goes out in binary frames, as the exchange does; False sends text.
         order_limit_per_s: orders per market second: 8, or 12 as since 2026-08-21.
+        smp_default: what happens when the account's orders meet and none was asked for: `none` as before 2026-11-09,
+            or `cancel_maker`.
+        faults: what is to go wrong from the start; more can be ordered at `/control/faults`.
     """
 
     folder: Path
@@ -41,6 +46,8 @@ class SimulatorConfig:
     krw: Decimal = Decimal(1_000_000)
     binary_frames: bool = True
     order_limit_per_s: int = 8
+    smp_default: Literal["none", "cancel_maker"] = "none"
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         problems = [

@@ -77,6 +77,11 @@ class SimulatedMarket:
         # The last question and answer of `next_trade_ms`: a clock asks it at every trade of any market.
         self._upcoming: tuple[int, int | None] = (days.end_ms, None)
 
+    def withhold(self, gap: Gap) -> None:
+        """Leave the trades of a gap out of the stream from now on; what was told before it was ordered stays told."""
+        self._gaps += (gap,)
+        self._upcoming = (self.end_ms, None)
+
     def state(self, now_ms: int) -> MarketState:
         """Give PREVIEW before the recording, DELISTED after it."""
         if now_ms < self.start_ms:
@@ -251,6 +256,11 @@ class SimulatedExchange:
     def with_gaps(self, gaps: Sequence[Gap]) -> SimulatedExchange:
         """Give the same exchange with these gaps: the trades made do not change, only who is told of them."""
         return SimulatedExchange(self._recording, self._seed, gaps)
+
+    def withhold(self, gap: Gap) -> None:
+        """Add a gap while the market runs; it must not begin before what the stream has told."""
+        self.gaps += (gap,)
+        self.market(gap.market).withhold(gap)
 
     @cached_property
     def markets(self) -> tuple[str, ...]:

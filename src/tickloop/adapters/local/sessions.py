@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ class _Line(msgspec.Struct, frozen=True):
     event: Literal["connected", "disconnected"]
     at_ms: int
     reason: str | None = None
+    markets: tuple[str, ...] = ()
 
 
 class FileSessionLog:
@@ -34,11 +36,11 @@ class FileSessionLog:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def connected(self, at_ms: int) -> None:
-        await asyncio.to_thread(self._append, _Line("connected", at_ms))
+    async def connected(self, at_ms: int, markets: Sequence[str] = ()) -> None:
+        await asyncio.to_thread(self._append, _Line("connected", at_ms, None, tuple(markets)))
 
-    async def disconnected(self, at_ms: int, reason: str) -> None:
-        await asyncio.to_thread(self._append, _Line("disconnected", at_ms, reason))
+    async def disconnected(self, at_ms: int, reason: str, markets: Sequence[str] = ()) -> None:
+        await asyncio.to_thread(self._append, _Line("disconnected", at_ms, reason, tuple(markets)))
 
     def sessions(self) -> list[Session]:
         """Give all sessions, oldest first. The last one may still run; one before it without an end was killed."""
