@@ -19,7 +19,11 @@ from tickloop.domain.window import to_ms
 from tickloop.errors import UnknownMarketError, UsageError
 
 QTY_STEP = Decimal("0.00000001")
-"""Quantities have 8 decimals; what is below is cut off (upbit-api: "truncated to 8 decimals", FAQ on orders)."""
+"""Quantities have 8 decimals; what is below is cut off (Upbit developer centre, FAQ on orders)."""
+
+KRW_STEP = Decimal("0.00000001")
+"""Amounts of KRW are told with 8 decimals (Upbit developer centre, order and account samples); how the exchange rounds
+a ninth is not told, so what is spent is cut off and what is owed is rounded up: never more than there is."""
 
 EVER = 1 << 62  # later than any time in ms
 
@@ -32,12 +36,12 @@ def _day(text: str) -> int:
 class PriceUnit:
     """One rung of a ladder: prices of at least `min_price` move in steps of `tick`.
 
-    `confirmed` is the span `[from, to)` in ms for which the step is documented or was seen in prices, else None.
+    `confirmed` is the span `[from, to)` in ms for which the step is documented or was seen in prices.
     """
 
     min_price: Decimal
     tick: Decimal
-    confirmed: tuple[int, int] | None
+    confirmed: tuple[int, int]
     source: str
 
 
@@ -47,6 +51,16 @@ class Ladder:
 
     valid_from_ms: int
     units: tuple[PriceUnit, ...]
+
+
+@dataclass(frozen=True)
+class OwnUnit:
+    """A price unit that some markets have instead of the ladder's rung of the same `min_price`, in `[from, to)` ms."""
+
+    markets: frozenset[str]
+    valid_from_ms: int
+    valid_to_ms: int
+    unit: PriceUnit
 
 
 @dataclass(frozen=True)
@@ -60,70 +74,116 @@ class OrderRules:
     source: str
 
 
-# The notice names the day and no hour; the day of the exchange starts at 00:00 UTC.
+# The notices name the day and no hour (but for 2025-03-21); the day of the exchange starts at 00:00 UTC.
+_LADDER_2024 = _day("2024-01-29")
+_SIXTEEN_2024 = _day("2024-10-14")
+_STABLE_2025 = _day("2025-03-20T16:00")  # 2025-03-21, 01:00 in Korea, after a maintenance
 _LADDER_2025 = _day("2025-07-31")
+
+_DOCS_2023 = "Upbit developer centre v1.4.1, KRW price units (until 2024-01-29; when they began is not told)"
+_DOCS_2024 = "Upbit developer centre v1.4.5, KRW price units (below 10,000 KRW changed on 2024-01-29)"
+_DOCS_SIXTEEN = "Upbit developer centre, changelog krw_tick_unit_change (16 markets) and KRW market info (2024-10-14)"
+_DOCS_STABLE = "Upbit developer centre, changelog usdtkrw_tick_unit_change (2025-03-21)"
 _DOCS_2025 = "Upbit developer centre, KRW market info (price units in force since 2025-07-31), read 2026"
-_SEEN = "greatest common divisor of recorded one-minute candle prices of this band"
-_OLD_CLIENT = "price-unit table of the client library pyupbit 0.2.34 (older than 2025-07-31)"
-_OLD_DIGITS = "assumed: one more decimal per decade, as in the bands above"
+_SEEN = "; seen as the greatest common divisor of recorded one-minute candle prices of this band"
+
+_BEFORE_2024 = (_day("2024-01-01"), _LADDER_2024)
+"""The page was replaced on 2024-01-29 and is not dated; so much is taken for granted before it, and no more."""
 
 
-def _documented(min_price: str, tick: str) -> PriceUnit:
-    return PriceUnit(Decimal(min_price), Decimal(tick), (_LADDER_2025, EVER), _DOCS_2025)
+def _documented(min_price: str, tick: str, source: str, since_ms: int, until_ms: int = EVER) -> PriceUnit:
+    return PriceUnit(Decimal(min_price), Decimal(tick), (since_ms, until_ms), source)
 
 
-def _seen(min_price: str, tick: str, first_day: str, end_day: str) -> PriceUnit:
-    return PriceUnit(Decimal(min_price), Decimal(tick), (_day(first_day), _day(end_day)), _SEEN)
+def _until_2024(min_price: str, tick: str, seen_since: str = "") -> PriceUnit:
+    since_ms = _day(seen_since) if seen_since else _BEFORE_2024[0]
+    source = _DOCS_2023 + _SEEN if seen_since else _DOCS_2023
+    return PriceUnit(Decimal(min_price), Decimal(tick), (since_ms, _BEFORE_2024[1]), source)
 
 
-def _unconfirmed(min_price: str, tick: str, source: str) -> PriceUnit:
-    return PriceUnit(Decimal(min_price), Decimal(tick), None, source)
+def _of_2024(min_price: str, tick: str) -> PriceUnit:
+    return _documented(min_price, tick, _DOCS_2024, _LADDER_2024, _LADDER_2025)
+
+
+def _of_2025(min_price: str, tick: str) -> PriceUnit:
+    return _documented(min_price, tick, _DOCS_2025, _LADDER_2025)
 
 
 LADDERS = (
     Ladder(
         valid_from_ms=0,
         units=(
-            _seen("2000000", "1000", "2018-01-01", "2025-06-01"),
-            _seen("1000000", "500", "2022-06-01", "2023-04-01"),
-            _unconfirmed("500000", "100", _OLD_CLIENT),
-            _seen("100000", "50", "2022-01-01", "2025-06-01"),
-            _seen("10000", "10", "2022-03-01", "2024-01-01"),
-            _unconfirmed("1000", "1", _OLD_CLIENT),
-            _unconfirmed("100", "0.1", _OLD_CLIENT),
-            _unconfirmed("10", "0.01", _OLD_CLIENT),
-            _unconfirmed("1", "0.001", _OLD_DIGITS),
-            _unconfirmed("0.1", "0.0001", _OLD_DIGITS),
-            _unconfirmed("0.01", "0.00001", _OLD_DIGITS),
-            _unconfirmed("0.001", "0.000001", _OLD_DIGITS),
-            _unconfirmed("0.0001", "0.0000001", _OLD_DIGITS),
-            _unconfirmed("0", "0.00000001", _OLD_DIGITS),
+            _until_2024("2000000", "1000", "2018-01-01"),
+            _until_2024("1000000", "500", "2022-06-01"),
+            _until_2024("500000", "100"),
+            _until_2024("100000", "50", "2022-01-01"),
+            _until_2024("10000", "10", "2022-03-01"),
+            _until_2024("1000", "5"),
+            _until_2024("100", "1"),
+            _until_2024("10", "0.1"),
+            _until_2024("1", "0.01"),
+            _until_2024("0.1", "0.001"),
+            _until_2024("0", "0.0001"),
+        ),
+    ),
+    Ladder(
+        valid_from_ms=_LADDER_2024,
+        units=(
+            _of_2024("2000000", "1000"),
+            _of_2024("1000000", "500"),
+            _of_2024("500000", "100"),
+            _of_2024("100000", "50"),
+            _of_2024("10000", "10"),
+            _of_2024("1000", "1"),
+            _of_2024("100", "0.1"),
+            _of_2024("10", "0.01"),
+            _of_2024("1", "0.001"),
+            _of_2024("0.1", "0.0001"),
+            _of_2024("0.01", "0.00001"),
+            _of_2024("0.001", "0.000001"),
+            _of_2024("0.0001", "0.0000001"),
+            _of_2024("0", "0.00000001"),
         ),
     ),
     Ladder(
         valid_from_ms=_LADDER_2025,
         units=(
-            _documented("1000000", "1000"),
-            _documented("500000", "500"),
-            _documented("100000", "100"),
-            _documented("50000", "50"),
-            _documented("10000", "10"),
-            _documented("5000", "5"),
-            _documented("100", "1"),
-            _documented("10", "0.1"),
-            _documented("1", "0.01"),
-            _documented("0.1", "0.001"),
-            _documented("0.01", "0.0001"),
-            _documented("0.001", "0.00001"),
-            _documented("0.0001", "0.000001"),
-            _documented("0.00001", "0.0000001"),
-            _documented("0", "0.00000001"),
+            _of_2025("1000000", "1000"),
+            _of_2025("500000", "500"),
+            _of_2025("100000", "100"),
+            _of_2025("50000", "50"),
+            _of_2025("10000", "10"),
+            _of_2025("5000", "5"),
+            _of_2025("100", "1"),
+            _of_2025("10", "0.1"),
+            _of_2025("1", "0.01"),
+            _of_2025("0.1", "0.001"),
+            _of_2025("0.01", "0.0001"),
+            _of_2025("0.001", "0.00001"),
+            _of_2025("0.0001", "0.000001"),
+            _of_2025("0.00001", "0.0000001"),
+            _of_2025("0", "0.00000001"),
         ),
     ),
 )
 
-# Their own table of 2025-03-21 (0.5 KRW) may or may not still hold beside the general one.
-_OWN_TABLE_MARKETS = frozenset({"KRW-USDT", "KRW-USDC"})
+_SIXTEEN = "ADA ALGO BLUR CELO ELF EOS GRS GRT ICX MANA MINA POL SAND SEI STG TRX"
+_STABLECOINS = frozenset({"KRW-USDT", "KRW-USDC"})
+
+OWN_UNITS = (
+    OwnUnit(
+        markets=frozenset(f"KRW-{base}" for base in _SIXTEEN.split()),
+        valid_from_ms=_SIXTEEN_2024,
+        valid_to_ms=_LADDER_2025,
+        unit=_documented("100", "1", _DOCS_SIXTEEN, _SIXTEEN_2024, _LADDER_2025),
+    ),
+    OwnUnit(
+        markets=_STABLECOINS,
+        valid_from_ms=_STABLE_2025,
+        valid_to_ms=_LADDER_2025,
+        unit=_documented("1000", "0.5", _DOCS_STABLE, _STABLE_2025, _LADDER_2025),
+    ),
+)
 
 ORDER_RULES = (
     OrderRules(
@@ -148,13 +208,15 @@ def tick_size(market: str, price: Decimal, at_ms: int) -> Decimal:
 
 def is_confirmed(market: str, price: Decimal, at_ms: int) -> bool:
     """Tell whether the price unit used at that price and time is documented or was seen in recorded prices."""
-    confirmed = _unit(market, price, at_ms).confirmed
-    return confirmed is not None and confirmed[0] <= at_ms < confirmed[1] and market not in _OWN_TABLE_MARKETS
+    if market in _STABLECOINS and at_ms >= _LADDER_2025:
+        return False  # whether their own unit still holds beside the general table of that day is not told
+    since_ms, until_ms = _unit(market, price, at_ms).confirmed
+    return since_ms <= at_ms < until_ms
 
 
 def is_confirmed_over(market: str, low: Decimal, high: Decimal, start_ms: int, end_ms: int) -> bool:
     """Tell whether every price unit between two prices is confirmed over all of `[start_ms, end_ms)`."""
-    moments = {start_ms, end_ms - 1, *(ladder.valid_from_ms for ladder in _ladders_within(start_ms, end_ms))}
+    moments = {start_ms, end_ms - 1, *_changes_within(market, start_ms, end_ms)}
     prices = {low, high, *(u.min_price for ladder in LADDERS for u in ladder.units if low < u.min_price <= high)}
     return all(is_confirmed(market, price, at_ms) for price in prices for at_ms in moments)
 
@@ -177,6 +239,16 @@ def max_total(market: str, at_ms: int) -> Decimal:
 def floor_qty(qty: Decimal) -> Decimal:
     """Cut a quantity off after 8 decimals, as the exchange does."""
     return qty.quantize(QTY_STEP, rounding=ROUND_FLOOR)
+
+
+def floor_krw(amount: Decimal) -> Decimal:
+    """Cut an amount of KRW to spend or to receive off after 8 decimals."""
+    return amount.quantize(KRW_STEP, rounding=ROUND_FLOOR)
+
+
+def ceil_krw(amount: Decimal) -> Decimal:
+    """Round an amount of KRW that is owed, such as a fee or a lock, up to 8 decimals."""
+    return amount.quantize(KRW_STEP, rounding=ROUND_CEILING)
 
 
 def floor_to_tick(market: str, price: Decimal, at_ms: int) -> Decimal:
@@ -207,13 +279,13 @@ class LadderTable(NamedTuple):
 
 def ladder_arrays(market: str, at_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give thresholds (ascending from 0) and ticks of the ladder in force, both float64 (r,), in KRW."""
-    units = _ladder(market, at_ms).units[::-1]
+    units = _units(market, at_ms)[::-1]
     return np.array([float(u.min_price) for u in units]), np.array([float(u.tick) for u in units])
 
 
 def ladder_table(market: str, start_ms: int, end_ms: int) -> LadderTable:
     """Give every ladder in force during `[start_ms, end_ms)`, for `tick_at`."""
-    since = [start_ms, *(ladder.valid_from_ms for ladder in _ladders_within(start_ms, end_ms))]
+    since = [start_ms, *_changes_within(market, start_ms, end_ms)]
     rows = [ladder_arrays(market, at_ms) for at_ms in since]
     width = max(len(thresholds) for thresholds, _ in rows)
     table = LadderTable(
@@ -240,16 +312,27 @@ def tick_at(ladders: LadderTable, price: float, at_ms: int) -> float:
 def _unit(market: str, price: Decimal, at_ms: int) -> PriceUnit:
     if not (price.is_finite() and price > 0):
         raise UsageError(f"price {price} of {market} has no price unit; valid: a price above 0 KRW")
-    return next(unit for unit in _ladder(market, at_ms).units if price >= unit.min_price)
+    return next(unit for unit in _units(market, at_ms) if price >= unit.min_price)
 
 
-def _ladder(market: str, at_ms: int) -> Ladder:
+def _units(market: str, at_ms: int) -> tuple[PriceUnit, ...]:
+    """Give the rungs of a market at a time, highest first."""
     _check_krw(market)
-    return next(ladder for ladder in reversed(LADDERS) if ladder.valid_from_ms <= at_ms)
+    ladder = next(ladder for ladder in reversed(LADDERS) if ladder.valid_from_ms <= at_ms)
+    own = {
+        one.unit.min_price: one.unit
+        for one in OWN_UNITS
+        if market in one.markets and one.valid_from_ms <= at_ms < one.valid_to_ms
+    }
+    return tuple(own.get(unit.min_price, unit) for unit in ladder.units)
 
 
-def _ladders_within(start_ms: int, end_ms: int) -> list[Ladder]:
-    return [ladder for ladder in LADDERS if start_ms < ladder.valid_from_ms < end_ms]
+def _changes_within(market: str, start_ms: int, end_ms: int) -> list[int]:
+    """Give the times in `(start, end)` at which rungs of a market changed, oldest first."""
+    own = [one for one in OWN_UNITS if market in one.markets]
+    times = {ladder.valid_from_ms for ladder in LADDERS}
+    times |= {at_ms for one in own for at_ms in (one.valid_from_ms, one.valid_to_ms)}
+    return sorted(at_ms for at_ms in times if start_ms < at_ms < end_ms)
 
 
 def _order_rules(market: str, at_ms: int) -> OrderRules:

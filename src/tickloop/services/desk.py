@@ -26,8 +26,6 @@ from tickloop.services.predict import HISTORY_MIN, start_up_bars
 FILL_PAUSE_S = 1.0
 """Real seconds before the candles of missed minutes are asked for again after a failure."""
 
-_KRW_STEP = Decimal("0.00000001")
-
 log = structlog.get_logger()
 
 
@@ -136,7 +134,7 @@ class Desk:
         """Give the intent of a BUY decided at this trade."""
         forecast = self._usable_forecast(trade)
         assert forecast is not None, "the strategy does not buy without a forecast"
-        fee = (self._order_krw * rules.fee_rate(self.market, trade.ts_event_ms)).quantize(_KRW_STEP)
+        fee = rules.ceil_krw(self._order_krw * rules.fee_rate(self.market, trade.ts_event_ms))
         return Intent(
             client_order_id,
             self.market,
