@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check bench docs clean
+.PHONY: setup demo test check chaos clients bench docs clean
 
 setup: $(VENV)/.demo
 
@@ -12,12 +12,20 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
-	$(BIN)/python -m pytest tests/integration tests/e2e -q
+	$(BIN)/python -m pytest tests/integration tests/conformance tests/chaos tests/e2e -q
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Ten market hours under random faults and kills; ARGS="--hours 1 --runs 20" for many short ones.
+chaos: $(VENV)/.test
+	$(BIN)/python tests/chaos/run.py $(ARGS)
+
+# Environments of other people's clients, for tests/conformance.
+clients:
+	@sh scripts/client_envs.sh
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench $(ARGS)

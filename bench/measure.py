@@ -36,6 +36,18 @@ class Figure:
         return {**asdict(self), "per_s": round(self.rate)}
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Measured values that are no rate of work, or why a peer is not there."""
+
+    name: str
+    who: str
+    values: dict[str, float | str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "who": self.who, **self.values}
+
+
 def measure(name: str, who: str, units: int, unit: str, work: Callable[[], object], runs: int = RUNS) -> Figure:
     """Run the work once to warm up, then `runs` times."""
     work()

@@ -12,7 +12,7 @@ import polars as pl
 
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Candle, Source, Trade
-from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of
+from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of, pick_columns
 from tickloop.domain.tables import TRADE, Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, UnknownMarketError, UsageError
@@ -114,8 +114,10 @@ class MemoryLake:
         self._objects[market, hour] = trades
         return int(trades.estimated_size())
 
-    def get(self, market: str, hour: Window) -> pl.DataFrame | None:
-        return self._objects.get((market, hour))
+    def get(self, market: str, hour: Window, columns: Sequence[str] | None = None) -> pl.DataFrame | None:
+        names = pick_columns(TRADE, columns)
+        found = self._objects.get((market, hour))
+        return found if found is None else found.select(names)
 
 
 class MemoryWarehouse:

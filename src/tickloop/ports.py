@@ -259,8 +259,13 @@ class Lake(Protocol):
     def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
         """Write a TRADE frame; give its size in bytes. An empty frame is written too: it says that nothing came."""
 
-    def get(self, market: str, hour: Window) -> pl.DataFrame | None:
-        """Give the TRADE frame of an hour, or None when it was never written."""
+    def get(self, market: str, hour: Window, columns: Sequence[str] | None = None) -> pl.DataFrame | None:
+        """Give the TRADE frame of an hour, or only these columns in the table's order; None when it was never written.
+
+        Raises:
+            DataError: the object is not readable, or not of this market and hour.
+            UsageError: TRADE has no such column.
+        """
 
 
 class Warehouse(Protocol):

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes import START_MS
 from tickloop.adapters.local.lake import ParquetLake
+from tickloop.adapters.local.lake_format import decode_trades, encode_trades
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.domain.tables import TRADE
@@ -17,6 +22,7 @@ from tickloop.errors import DataError, HomeNotWritableError, UsageError
 from tickloop.ports import Lake
 
 HOUR = hour_of(START_MS)
+DATA = Path(__file__).parent.parent / "data" / "lake"
 
 
 def trades_of(hour: Window = HOUR, count: int = 3) -> pl.DataFrame:
@@ -36,6 +42,9 @@ def trades_of(hour: Window = HOUR, count: int = 3) -> pl.DataFrame:
         for number in range(count)
     ]
     return trade_frame(made)
+
+
+MANY = trades_of(count=300)
 
 
 def test_hour_comes_back_exactly_as_it_was_put(lake: Lake) -> None:
@@ -142,3 +151,96 @@ def test_market_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     """A market is part of the path, so its form is checked here too."""
     with pytest.raises(UsageError, match=r"'\.\./x' has not the form of a market"):
         ParquetLake(tmp_path).get("../x", HOUR)
+
+
+def test_some_columns_come_in_the_order_of_the_table(lake: Lake) -> None:
+    """A reader that needs two columns does not pay for ten."""
+    lake.put("KRW-BTC", HOUR, trades_of())
+
+    found = lake.get("KRW-BTC", HOUR, columns=["qty_e8", "side", "ts_event"])
+
+    assert found is not None
+    assert found.equals(trades_of().select("ts_event", "qty_e8", "side"))
+
+
+def test_column_that_no_trade_has_is_refused_by_name(lake: Lake) -> None:
+    """A misspelt column is an error, not a column that is missing from the answer."""
+    with pytest.raises(UsageError, match=r"columns \['volume'\] are not in table trade; valid: \['market', 'trade_id'"):
+        lake.get("KRW-BTC", HOUR, columns=["price", "volume"])
+
+
+def test_file_of_the_last_release_reads_as_its_rows() -> None:
+    """Format 1 knew no mark, no checksums and had nullable columns."""
+    content = (DATA / "format-1.parquet").read_bytes()
+
+    assert decode_trades(content).equals(trades_of(count=5))
+
+
+def test_file_of_a_newer_format_is_refused() -> None:
+    """What it would mean is not known here."""
+    table = pq.read_table(pa.BufferReader(encode_trades(trades_of())))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({"tickloop.format": "3"}), sink)
+
+    with pytest.raises(DataError, match=r"tickloop\.format = '3'; valid here: 1 to 2"):
+        decode_trades(sink.getvalue().to_pybytes())
+
+
+def test_hour_of_several_row_groups_with_other_words_in_each_comes_back() -> None:
+    """Each group has a dictionary of its own; their codes do not mean the same."""
+    trades = trades_of(count=7)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pq.read_table(pa.BufferReader(encode_trades(trades))), sink, row_group_size=1)
+
+    assert decode_trades(sink.getvalue().to_pybytes()).equals(trades)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("side", pa.array(["BUY", "HOLD", "SELL"]), "HOLD"),
+        ("side", pa.array(["BUY", None, "SELL"]), r"side = None in 1 rows"),
+        ("change", pa.array([1, 2, 3]), "column change is int64; valid: words"),
+    ],
+)
+def test_word_that_the_table_does_not_know_is_refused(column: str, values: pa.Array, says: str) -> None:
+    """A file that another program wrote is looked at like one of ours."""
+    table = pq.read_table(pa.BufferReader(encode_trades(trades_of())))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.set_column(table.column_names.index(column), column, values), sink)
+
+    with pytest.raises(DataError, match=says):
+        decode_trades(sink.getvalue().to_pybytes())
+
+
+def test_file_without_a_column_is_refused_by_its_name() -> None:
+    """A missing column never passes for an empty one."""
+    table = pq.read_table(pa.BufferReader(encode_trades(trades_of())))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.drop_columns(["price"]), sink)
+
+    with pytest.raises(DataError, match="it has no column price"):
+        decode_trades(sink.getvalue().to_pybytes())
+
+
+def test_columns_are_found_by_name_and_not_by_place() -> None:
+    """Another program may have written them in another order."""
+    table = pq.read_table(pa.BufferReader(encode_trades(trades_of())))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.select(sorted(table.column_names, reverse=True)), sink)
+
+    assert decode_trades(sink.getvalue().to_pybytes()).equals(trades_of())
+
+
+@given(place=st.floats(0, 1, exclude_max=True), value=st.integers(0, 255))
+def test_changed_byte_is_an_error_or_changes_no_value(place: float, value: int) -> None:
+    """Page checksums see what the types let through: a flipped bit in a price is a price."""
+    damaged = bytearray(encode_trades(MANY))
+    damaged[int(place * len(damaged))] = value
+
+    try:
+        found = decode_trades(bytes(damaged))
+    except DataError:
+        return
+
+    assert found.equals(MANY)

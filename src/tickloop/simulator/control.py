@@ -11,13 +11,15 @@ import msgspec
 from aiohttp import web
 
 from tickloop.domain.window import DAY_MS, Window
-from tickloop.errors import WindowError
+from tickloop.errors import UnknownMarketError, WindowError
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
+from tickloop.simulator.faultboard import Fault, FaultBoard
+from tickloop.simulator.faults import Gap
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.refusal import RefusedError
 from tickloop.simulator.stream import Hub, Subscriber
-from tickloop.simulator.truth import truth
+from tickloop.simulator.truth import tape_rows, truth
 
 TRUTH_SPAN_MS = 100 * DAY_MS
 """Longest window that the truth is told for at once: every minute of it is made for the answer."""
@@ -28,7 +30,10 @@ _Handler = Callable[[web.Request], Awaitable[dict[str, Any]]]
 class ControlApi:
     """`/control/...`: JSON in, JSON out, no key, no budget."""
 
-    def __init__(self, exchange: SimulatedExchange, desk: Desk, hub: Hub, clock: MarketClock) -> None:
+    def __init__(
+        self, exchange: SimulatedExchange, desk: Desk, hub: Hub, clock: MarketClock, board: FaultBoard
+    ) -> None:
+        self._board = board
         self._exchange = exchange
         self._desk = desk
         self._hub = hub
@@ -39,6 +44,10 @@ class ControlApi:
             ("GET", "/control/truth"): self._truth,
             ("GET", "/control/status"): self._status,
             ("POST", "/control/drop"): self._drop,
+            ("GET", "/control/tape"): self._tape,
+            ("GET", "/control/faults"): self._faults,
+            ("POST", "/control/faults"): self._order_fault,
+            ("DELETE", "/control/faults"): self._clear_faults,
         }
 
     async def answer(self, request: web.Request, path: str) -> web.Response:
@@ -89,6 +98,44 @@ class ControlApi:
                 400, "invalid_parameter", f"start and end are no whole hours in epoch ms: {exc}"
             ) from exc
         return {**made, "account": asdict(self._desk.counts())}
+
+    async def _tape(self, request: web.Request) -> dict[str, Any]:
+        market = request.query.get("market", "")
+        try:
+            window = Window(int(request.query.get("start", "")), int(request.query.get("end", "")))
+            return {"trades": tape_rows(self._exchange.market(market), window)}
+        except (ValueError, OverflowError, WindowError, UnknownMarketError) as exc:
+            raise RefusedError(400, "invalid_parameter", f"market, start and end (epoch ms): {exc}") from exc
+
+    async def _faults(self, _request: web.Request) -> dict[str, Any]:
+        return {"faults": self._board.listing()}
+
+    async def _order_fault(self, request: web.Request) -> dict[str, Any]:
+        """Put a fault on the board; a gap begins, and a drop strikes, at once."""
+        try:
+            fault = msgspec.json.decode(await request.read(), type=Fault)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            fields = ", ".join(Fault.__struct_fields__)
+            raise RefusedError(400, "invalid_parameter", f"{exc}; valid fields: {fields}") from exc
+        if fault.market and fault.market not in self._exchange.markets:
+            raise RefusedError(400, "invalid_parameter", f"market {fault.market!r} is not one of the simulator's")
+        now_ms = self._clock.now_ms()
+        number = self._board.add(fault, now_ms)
+        if fault.kind == "gap":
+            self._withhold(fault, now_ms)
+        self._hub.on_fault(fault)
+        return {"number": number, "market_ms": now_ms}
+
+    async def _clear_faults(self, request: web.Request) -> dict[str, Any]:
+        number = request.query.get("number")
+        if number is not None and not number.isdecimal():
+            raise RefusedError(400, "invalid_parameter", f"number {number!r} is not one of a fault")
+        return {"cleared": self._board.clear(None if number is None else int(number))}
+
+    def _withhold(self, fault: Fault, now_ms: int) -> None:
+        self._hub.advance(now_ms)  # what happened until now was told
+        for market in (fault.market,) if fault.market else self._exchange.markets:
+            self._exchange.withhold(Gap(market, now_ms + 1, now_ms + 1 + fault.for_ms, fault.is_refused_by_rest))
 
     async def _status(self, request: web.Request) -> dict[str, Any]:
         now_ms = self._clock.now_ms()

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from tickloop.domain.rules import fee_rate, max_total, min_total
 from tickloop.simulator.account import QUOTE, Account, balance_object, base_of, plain
 from tickloop.simulator.book import Level
-from tickloop.simulator.matching import accept, end, fill_resting, is_passed_by, match
+from tickloop.simulator.changes import AssetChange, Listener, OrderChange, asset_change, order_changes
+from tickloop.simulator.matching import Step, accept, end, fill_resting, is_passed_by, match
 from tickloop.simulator.order import Order, OrderSide, order_object
 from tickloop.simulator.placing import check_rules, identifier_of, parse_ticket
 from tickloop.simulator.refusal import RefusedError, order_refusal
@@ -39,6 +40,7 @@ class Desk:
         self._quotes = quotes
         self._new_id = new_id
         self._account = store.account()
+        self._listeners: list[Listener] = []
         self._resting: dict[str, dict[str, Order]] = {}
         for order in store.open_orders():
             self._rest(order)
@@ -69,8 +71,7 @@ class Desk:
         check_rules(ticket, self._quotes.last_price(ticket.market, at_ms), levels, at_ms)
         rate = fee_rate(ticket.market, at_ms)
         accepted, account = accept(ticket, self._account, rate, at_ms, self._new_id())
-        order, account = match(accepted, account, levels, at_ms, self._new_id)
-        self._keep(order, account)
+        self._keep(match(accepted, account, levels, at_ms, self._new_id), at_ms, is_new=True)
         return order_object(accepted)
 
     def cancel(self, uuid: str | None, identifier: str | None, at_ms: int) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class Desk:
         order = self._find(uuid, identifier)
         if not order.is_open:
             raise _not_found()
-        self._keep(*end(order, self._account, "cancel", at_ms))
+        self._keep([(order, self._account), end(order, self._account, "cancel", at_ms)], at_ms)
         return order_object(order)
 
     def order(self, uuid: str | None, identifier: str | None) -> dict[str, Any]:
@@ -142,17 +143,30 @@ class Desk:
             return
         printed = Decimal(repr(price))
         for order in [order for order in resting.values() if is_passed_by(order, printed, ts_ms)]:
-            self._keep(*fill_resting(order, self._account, ts_ms, self._new_id()))
+            self._keep(fill_resting(order, self._account, ts_ms, self._new_id()), ts_ms)
 
     def counts(self) -> Counts:
         return self._store.counts()
 
-    def _keep(self, order: Order, account: Account) -> None:
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every change from now on, in order, after it is on disk."""
+        self._listeners.append(listener)
+
+    def _keep(self, steps: Sequence[Step], at_ms: int, *, is_new: bool = False) -> None:
+        before, (order, account) = self._account, steps[-1]
         self._store.save(order, account)
         self._account = account
         self._resting.get(order.market, {}).pop(order.uuid, None)
         if order.is_open:
             self._rest(order)
+        for change in order_changes([one for one, _ in steps], at_ms, is_new=is_new):
+            self._tell(change)
+        if (moved := asset_change(before, account, at_ms)) is not None:
+            self._tell(moved)
+
+    def _tell(self, change: OrderChange | AssetChange) -> None:
+        for listener in self._listeners:
+            listener(change)
 
     def _rest(self, order: Order) -> None:
         self._resting.setdefault(order.market, {})[order.uuid] = order

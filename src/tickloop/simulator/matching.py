@@ -21,6 +21,9 @@ from tickloop.simulator.refusal import order_refusal
 
 NewId = Callable[[], str]
 
+Step = tuple[Order, Account]
+"""An order and the account as they are after one change."""
+
 
 def accept(ticket: Ticket, account: Account, fee_rate: Decimal, at_ms: int, uuid: str) -> tuple[Order, Account]:
     """Lock what the order may need.
@@ -61,8 +64,8 @@ def accept(ticket: Ticket, account: Account, fee_rate: Decimal, at_ms: int, uuid
     return order, account.moved(order.lock_currency, available=-locked, locked=locked)
 
 
-def match(order: Order, account: Account, levels: Sequence[Level], at_ms: int, new_id: NewId) -> tuple[Order, Account]:
-    """Let a new order take the book.
+def match(order: Order, account: Account, levels: Sequence[Level], at_ms: int, new_id: NewId) -> list[Step]:
+    """Let a new order take the book; give every state it goes through, the accepted one first.
 
     A market buy ends `cancel` with what 8 decimals could not spend, `done` only if it divides exactly; a market sell
     ends `done`; of a limit order the rest stays, unless its time in force says otherwise.
@@ -73,20 +76,22 @@ def match(order: Order, account: Account, levels: Sequence[Level], at_ms: int, n
     usable = [level for level in levels if _reaches(order, level.price)]
     if order.ord_type == "best":
         usable = usable[:1]
+    steps: list[Step] = [(order, account)]
     if order.time_in_force == "post_only" and usable:
-        return end(order, account, "cancel", at_ms)
+        return [*steps, end(order, account, "cancel", at_ms)]
     if order.time_in_force == "fok" and not _is_filled_by(order, usable):
-        return end(order, account, "cancel", at_ms)
+        return [*steps, end(order, account, "cancel", at_ms)]
     for level in usable:
         volume = min(level.qty, _wanted(order, level.price))
         if volume <= 0:
             break
         order, account = fill(order, account, level.price, volume, at_ms, new_id(), is_taker=True)
+        steps.append((order, account))
     if not order.remaining:
-        return end(order, account, "done", at_ms)
-    if order.ord_type != "limit" or order.time_in_force in ("ioc", "fok"):
-        return end(order, account, "cancel", at_ms)
-    return order, account
+        steps.append(end(order, account, "done", at_ms))
+    elif order.ord_type != "limit" or order.time_in_force in ("ioc", "fok"):
+        steps.append(end(order, account, "cancel", at_ms))
+    return steps
 
 
 def is_passed_by(order: Order, price: Decimal, at_ms: int) -> bool:
@@ -96,10 +101,10 @@ def is_passed_by(order: Order, price: Decimal, at_ms: int) -> bool:
     return price < order.price if order.side == BID else price > order.price
 
 
-def fill_resting(order: Order, account: Account, at_ms: int, uuid: str) -> tuple[Order, Account]:
-    """Fill all that is left of a resting limit order at its own price."""
-    price = order.price or ZERO
-    return end(*fill(order, account, price, order.remaining, at_ms, uuid, is_taker=False), "done", at_ms)
+def fill_resting(order: Order, account: Account, at_ms: int, uuid: str) -> list[Step]:
+    """Fill all that is left of a resting limit order at its own price; give its states from before on."""
+    filled = fill(order, account, order.price or ZERO, order.remaining, at_ms, uuid, is_taker=False)
+    return [(order, account), filled, end(*filled, "done", at_ms)]
 
 
 def end(order: Order, account: Account, state: State, at_ms: int) -> tuple[Order, Account]:

@@ -40,6 +40,7 @@ class Order(msgspec.Struct, frozen=True):
         fee_rate: of the day it was accepted.
         locked: KRW with fee of a buy, base units of a sell. What a cancelled order had left stays shown here,
             though it is back in the account, as on the exchange.
+        prevented_volume, prevented_locked: taken off so as not to meet an order of the same account, and its lock.
         remaining: KRW of a market buy or base units of any other that are not executed yet.
     """
 
@@ -59,6 +60,8 @@ class Order(msgspec.Struct, frozen=True):
     remaining_fee: Decimal
     locked: Decimal
     paid_fee: Decimal = ZERO
+    prevented_volume: Decimal = ZERO
+    prevented_locked: Decimal = ZERO
     state: State = "wait"
     closed_ms: int | None = None
     fills: tuple[Fill, ...] = ()
@@ -75,6 +78,13 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def lock_currency(self) -> str:
         return "KRW" if self.side == BID else base_of(self.market)
+
+    @property
+    def executed_funds(self) -> Decimal:
+        total = ZERO
+        for fill in self.fills:
+            total = EXACT.add(total, fill.funds)
+        return total
 
     @property
     def executed_volume(self) -> Decimal:
@@ -104,8 +114,8 @@ def order_object(order: Order, *, with_trades: bool = False) -> dict[str, Any]:
         "time_in_force": order.time_in_force,
         "smp_type": order.smp_type,
         "identifier": order.identifier,
-        "prevented_volume": "0",
-        "prevented_locked": "0",
+        "prevented_volume": plain(order.prevented_volume),
+        "prevented_locked": plain(order.prevented_locked),
         "trades_count": len(order.fills),
     }
     if with_trades:

@@ -13,11 +13,13 @@ from aiohttp import web
 from tickloop.errors import OperatorError
 from tickloop.simulator.auth import Gatekeeper, hashable_texts, json_pairs
 from tickloop.simulator.clock import MarketClock
+from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.params import Call, Params
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
 from tickloop.simulator.ratelimit import Limit, RateLimiter, Verdict
 from tickloop.simulator.refusal import RefusedError
+from tickloop.simulator.rest_faults import TOO_MANY, RestFaults
 from tickloop.simulator.stream import Hub
 
 Handler = Callable[[Call], Any]
@@ -28,8 +30,6 @@ _TICKER, _BOOK = Limit("ticker", 10), Limit("orderbook", 10)
 _DEFAULT = Limit("default", 30, is_bucket=True)
 ORIGIN = Limit("origin", 1, per_s=10.0)
 """A request with an `Origin` header comes from a browser: the exchange allows it one call in ten seconds."""
-
-TOO_MANY = "Too many API requests."
 
 _MINUTES = "/v1/candles/minutes/"
 
@@ -53,8 +53,10 @@ class RestApi:
         hub: Hub,
         clock: MarketClock,
         order_limit_per_s: int,
+        board: FaultBoard,
     ) -> None:
         self._public = public
+        self._faults = RestFaults(board, clock)
         self._gate = gate
         self._hub = hub
         self._clock = clock
@@ -81,6 +83,11 @@ class RestApi:
         Args:
             path: the path with repeated slashes taken out.
         """
+        answer = await self._answer(request, path)
+        answer.headers["Date"] = self._faults.date()
+        return answer
+
+    async def _answer(self, request: web.Request, path: str) -> web.Response:
         endpoint = self._endpoint(request.method, path)
         if endpoint is None:
             verdict = self._take(_DEFAULT, request, is_private=True)
@@ -89,6 +96,10 @@ class RestApi:
         verdict = self._take(limit, request, is_private=endpoint.is_private)
         if not verdict.is_allowed:
             return _too_many(verdict)
+        trouble = await self._faults.before(path, is_order=endpoint.is_private)
+        if trouble is not None:
+            trouble.headers["Remaining-Req"] = verdict.header
+            return trouble
         body = await request.read()
         try:
             if endpoint.is_private:
@@ -96,7 +107,9 @@ class RestApi:
             # Resting orders are brought up to the moment of the answer first.
             self._hub.advance(now_ms := self._clock.now_ms())
             call = Call(_params(request, body if endpoint.is_private else b""), now_ms, body)
-            return _json(endpoint.status, endpoint.handle(call), verdict)
+            value = endpoint.handle(call)
+            self._faults.after(path, request.transport)
+            return _json(endpoint.status, value, verdict)
         except RefusedError as refused:
             return _json(refused.status, refused.body, verdict)
         except OperatorError as exc:  # the disk: the order was not taken

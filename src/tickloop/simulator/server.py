@@ -19,6 +19,7 @@ from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.config import SimulatorConfig
 from tickloop.simulator.control import ControlApi
 from tickloop.simulator.desk import Desk
+from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.faults import planned_gaps
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.private import PrivateSide
@@ -75,11 +76,12 @@ async def _serve(
     ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
+    board = FaultBoard(config.faults)
     hub = Hub(exchange, desk, clock)
     gate = Gatekeeper(config.access_key, config.secret_key)
-    rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s)
+    rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)
     sockets = WebSocketApi(hub, clock, is_binary=config.binary_frames)
-    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock))
+    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_DEADLINE_S)
     await runner.setup()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
+from tickloop.simulator.faultboard import Fault
 from tickloop.simulator.market import SimulatedExchange, StreamEvent
 from tickloop.simulator.subscription import StreamRequest, Want
 from tickloop.simulator.wire import Format, StreamType, frame_bytes, orderbook_frame, ticker_frame, trade_frame
@@ -136,6 +137,11 @@ class Hub:
         _, pending = await asyncio.wait(joins, timeout=deadline_s)
         for task in pending:
             task.cancel()
+
+    def on_fault(self, fault: Fault) -> None:
+        """Do at once what a fault that was just ordered asks for."""
+        if fault.kind == "drop" or (fault.kind == "gap" and fault.closes):
+            self.drop_all()
 
     def drop_all(self) -> int:
         """End every connection at once; give how many there were."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
+from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
+from tickloop.simulator.days import day_of
 from tickloop.simulator.market import SimulatedExchange, SimulatedMarket
+from tickloop.simulator.tape import SIDES
 
 
 def truth(exchange: SimulatedExchange, window: Window) -> dict[str, Any]:
@@ -27,6 +29,35 @@ def truth(exchange: SimulatedExchange, window: Window) -> dict[str, Any]:
         "end_ms": window.end_ms,
         "markets": {code: _market(exchange.market(code), hours) for code in exchange.markets},
     }
+
+
+def tape_rows(market: SimulatedMarket, window: Window) -> list[dict[str, Any]]:
+    """Give every trade made in a window in exchange order, and who is told of it.
+
+    Returns:
+        JSON-ready rows: `id`, `ts` (epoch ms), `price`, `qty_e8`, `side` (of the taker), `told` (by the stream),
+        `refused` (in no place to be had).
+    """
+    rows: list[dict[str, Any]] = []
+    for start_ms in range(day_of(window.start_ms), window.end_ms, DAY_MS):
+        trades = market.made(max(start_ms, window.start_ms), min(start_ms + DAY_MS, window.end_ms))
+        is_withheld, is_refused = market.withheld(trades)
+        columns = (trades.trade_id, trades.ts_event, trades.price, trades.qty_e8, trades.side, is_withheld, is_refused)
+        rows += [
+            {
+                "id": trade_id,
+                "ts": ts_ms,
+                "price": price,
+                "qty_e8": qty_e8,
+                "side": SIDES[side].value,
+                "told": not withheld,
+                "refused": refused,
+            }
+            for trade_id, ts_ms, price, qty_e8, side, withheld, refused in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
+        ]
+    return rows
 
 
 def _market(market: SimulatedMarket, hours: list[int]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def run(purse: Account, **fields: str) -> tuple[Order, Account]:
     made, names = ticket(**fields), ids()
     levels = ASKS if made.side == "bid" else BIDS
     order, purse = accept(made, purse, FEE, AT_MS, next(names))
-    return match(order, purse, levels, AT_MS, lambda: next(names))
+    return match(order, purse, levels, AT_MS, lambda: next(names))[-1]
 
 
 def amounts(purse: Account, currency: str) -> tuple[Decimal, Decimal]:
@@ -183,7 +183,7 @@ def test_resting_order_fills_only_when_a_later_trade_prints_beyond_its_price() -
         for price, at_ms in [(131_250_000, AT_MS + 5), (131_249_000, AT_MS), (131_249_000, AT_MS + 5)]
     ]
 
-    filled, after = fill_resting(order, purse, AT_MS + 5, "fill")
+    filled, after = fill_resting(order, purse, AT_MS + 5, "fill")[-1]
 
     assert passed == [False, False, True]
     assert (filled.state, filled.executed_volume, filled.fills[0].trend) == ("done", Decimal("0.001"), "down")
@@ -388,11 +388,11 @@ def test_cash_and_coins_balance_whatever_is_ordered(steps: list[tuple[dict[str, 
             order, locked = accept(made, purse, FEE, at_ms, next(names))
         except RefusedError:
             continue
-        order, purse = match(order, locked, ASKS if made.side == "bid" else BIDS, at_ms, lambda: next(names))
+        order, purse = match(order, locked, ASKS if made.side == "bid" else BIDS, at_ms, lambda: next(names))[-1]
         orders[order.uuid] = order
         for resting in [order for order in orders.values() if order.is_open]:
             if does_print and is_passed_by(resting, print_price, at_ms + 1):
-                orders[resting.uuid], purse = fill_resting(resting, purse, at_ms + 1, next(names))
+                orders[resting.uuid], purse = fill_resting(resting, purse, at_ms + 1, next(names))[-1]
 
     bought = [fill for order in orders.values() if order.side == "bid" for fill in order.fills]
     sold = [fill for order in orders.values() if order.side == "ask" for fill in order.fills]
