@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tickloop.adapters.local.clock import SharedClock
 from tickloop.adapters.local.status import StatusBoard
+
+COMMANDS = {"simulator": "sim", "collector": "collect"}
 
 DEADLINE_S = 60.0
 _LOOK_S = 0.01
@@ -27,6 +26,7 @@ class World:
 
     def __init__(self, home: Path, start_ms: int, speed: float, seed: int) -> None:
         self.home = home
+        self._logs = home.with_name(f"{home.name}-log")  # a home holds what is Tickloop's and nothing else
         self._start_ms = start_ms
         self._speed = speed
         self._seed = seed
@@ -36,13 +36,13 @@ class World:
         self.kills = 0
 
     def __enter__(self) -> Self:
-        self.home.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
         options = ("--start-ms", self._start_ms, "--speed", self._speed, "--seed", self._seed, "--port", 0, "--hold")
-        self._simulator = self._start("sim", *map(str, options))
+        self._simulator = self._start("simulator", *map(str, options))
         self.url = str(self._until_ready("simulator", self._simulator).detail["url"])
         write_settings(self.home, self.url)
         self.clock = SharedClock(self.home / "sim" / "clock.json")
-        self._collector = self._start("collect")
+        self._collector = self._start("collector")
         self._until_ready("collector", self._collector)
         self.control("POST", "/control/clock", run=True)
         return self
@@ -67,25 +67,25 @@ class World:
         self._collector.wait(DEADLINE_S)
         self.kills += 1
         self._board.remove("collector")
-        self._collector = self._start("collect")
+        self._collector = self._start("collector")
         self._until_ready("collector", self._collector)
 
     def stop_collector(self) -> None:
         """Ask the collector to stop, as a supervisor does."""
         assert self._collector is not None
         self._collector.send_signal(signal.SIGTERM)
-        assert self._collector.wait(DEADLINE_S) == 0, self._log("collect")
+        assert self._collector.wait(DEADLINE_S) == 0, self._log("collector")
 
-    def control(self, method: str, path: str, **body: Any) -> Any:
+    def control(self, method: str, path: str, /, **body: Any) -> Any:
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
             return json.load(answer)
 
-    def _start(self, command: str, *options: str) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-m", "tickloop", command, "--home", str(self.home), *options]
-        with (self.home / f"{command}.log").open("ab") as log:
-            return subprocess.Popen(arguments, stdout=log, stderr=log, env={**os.environ, "TICKLOOP_HOME": ""})
+    def _start(self, name: str, *options: str) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-m", "tickloop", COMMANDS[name], "--home", str(self.home), *options]
+        with (self._logs / name).open("ab") as log:
+            return subprocess.Popen(arguments, stdout=log, stderr=log)
 
     def _until_ready(self, name: str, process: subprocess.Popen[bytes]) -> Any:
         deadline = time.monotonic() + DEADLINE_S
@@ -98,8 +98,7 @@ class World:
         raise AssertionError(f"{name} was not ready within {DEADLINE_S:.0f} s: {self._log(name)}")
 
     def _log(self, name: str) -> str:
-        path = self.home / f"{ {'simulator': 'sim', 'collector': 'collect'}.get(name, name) }.log".replace(" ", "")
-        return path.read_text(errors="replace")[-2_000:] if path.is_file() else ""
+        return (self._logs / name).read_text(errors="replace")[-2_000:]
 
 
 def write_settings(home: Path, url: str) -> None:
@@ -113,9 +112,3 @@ websocket_url = "{url.replace("http", "ws", 1)}/websocket/v1"
 """,
         encoding="utf-8",
     )
-
-
-@contextmanager
-def running_world(home: Path, start_ms: int, speed: float, seed: int) -> Iterator[World]:
-    with World(home, start_ms, speed, seed) as world:
-        yield world
