@@ -77,7 +77,7 @@ async def _serve(
     stop: asyncio.Event,
 ) -> None:
     board = FaultBoard(config.faults)
-    hub = Hub(exchange, desk, clock)
+    hub = Hub(exchange, desk, clock, board)
     gate = Gatekeeper(config.access_key, config.secret_key)
     rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)
     sockets = WebSocketApi(hub, clock, is_binary=config.binary_frames)

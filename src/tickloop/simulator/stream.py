@@ -10,8 +10,9 @@ from typing import Any
 
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
-from tickloop.simulator.faultboard import Fault
+from tickloop.simulator.faultboard import Fault, FaultBoard
 from tickloop.simulator.market import SimulatedExchange, StreamEvent
+from tickloop.simulator.socket_faults import Distortion
 from tickloop.simulator.subscription import StreamRequest, Want
 from tickloop.simulator.wire import Format, StreamType, frame_bytes, orderbook_frame, ticker_frame, trade_frame
 
@@ -30,6 +31,9 @@ class Outgoing:
     type: str = ""
     code: str = ""
 
+    def with_data(self, data: bytes) -> Outgoing:
+        return replace(self, data=data)
+
 
 @dataclass(eq=False)
 class Subscriber:
@@ -37,10 +41,13 @@ class Subscriber:
 
     Attributes:
         drop: ends the connection at once; called when the queue is full.
+        is_mute: the connection stays, but nothing goes out and nothing is heard any more.
     """
 
     user_agent: str
     drop: Callable[[], None]
+    distortion: Distortion
+    is_mute: bool = False
     queue: asyncio.Queue[Outgoing] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES))
     request: StreamRequest | None = None
     is_dropped: bool = False
@@ -53,8 +60,12 @@ class Subscriber:
         try:
             self.queue.put_nowait(frame)
         except asyncio.QueueFull:
-            self.is_dropped = True
-            self.drop()
+            self.end()
+
+    def end(self) -> None:
+        """Break the connection."""
+        self.is_dropped = True
+        self.drop()
 
     @property
     def form(self) -> Format:
@@ -64,10 +75,11 @@ class Subscriber:
 class Hub:
     """All subscribers, and the stream that feeds them up to a moment of market time."""
 
-    def __init__(self, exchange: SimulatedExchange, desk: Desk, clock: MarketClock) -> None:
+    def __init__(self, exchange: SimulatedExchange, desk: Desk, clock: MarketClock, board: FaultBoard) -> None:
         self._exchange = exchange
         self._desk = desk
         self._clock = clock
+        self._board = board
         self._known = frozenset(exchange.markets)
         self._at_ms = clock.unserved_since_ms
         self._subscribers: list[Subscriber] = []
@@ -80,8 +92,15 @@ class Hub:
     def subscribers(self) -> tuple[Subscriber, ...]:
         return tuple(self._subscribers)
 
-    def add(self, subscriber: Subscriber) -> None:
-        self._subscribers.append(subscriber)
+    def subscriber(self, user_agent: str, drop: Callable[[], None]) -> Subscriber:
+        """Give a new connection its place."""
+        made = Subscriber(user_agent, drop, Distortion(self._board, user_agent))
+        self._subscribers.append(made)
+        return made
+
+    @property
+    def is_under_maintenance(self) -> bool:
+        return self._board.holds("maintenance", self._clock.now_ms()) is not None
 
     def remove(self, subscriber: Subscriber) -> None:
         self._subscribers.remove(subscriber)
@@ -117,6 +136,8 @@ class Hub:
             if self._at_ms < self._exchange.market(code).end_ms <= until_ms:
                 self._announce_end(code)
         self._at_ms = until_ms
+        for subscriber in self._subscribers:
+            self._queue(subscriber, subscriber.distortion.release(until_ms))
 
     def hold(self) -> None:
         """Let the clock stand, with all that happened until then in the queues."""
@@ -140,14 +161,18 @@ class Hub:
 
     def on_fault(self, fault: Fault) -> None:
         """Do at once what a fault that was just ordered asks for."""
-        if fault.kind == "drop" or (fault.kind == "gap" and fault.closes):
-            self.drop_all()
+        concerned = [one for one in self._subscribers if fault.user_agent in one.user_agent]
+        if fault.kind in ("drop", "maintenance") or (fault.kind == "gap" and fault.closes):
+            for subscriber in concerned:
+                subscriber.end()
+        elif fault.kind == "half_open":
+            for subscriber in concerned:
+                subscriber.is_mute = True
 
     def drop_all(self) -> int:
         """End every connection at once; give how many there were."""
         for subscriber in self._subscribers:
-            subscriber.is_dropped = True
-            subscriber.drop()
+            subscriber.end()
         return len(self._subscribers)
 
     def sent(self) -> dict[str, dict[str, int]]:
@@ -169,6 +194,7 @@ class Hub:
         """Give the moment at which there is something to send again; None when there never is."""
         ends = (self._exchange.market(code).end_ms for code in self._known)
         moments = [end_ms for end_ms in ends if end_ms > self._at_ms]
+        moments += [at for one in self._subscribers if (at := one.distortion.next_ms) is not None]
         trade_ms = self._exchange.next_trade_ms(self._at_ms)
         return min(moments if trade_ms is None else [*moments, trade_ms], default=None)
 
@@ -177,19 +203,21 @@ class Hub:
         market = self._exchange.market(code)
         ticker = market.ticker(market.end_ms)
         if ticker is not None:
-            self._send("ticker", code, lambda _: ticker_frame(ticker, market.end_ms, "REALTIME"))
+            self._send("ticker", code, market.end_ms, lambda _: ticker_frame(ticker, market.end_ms, "REALTIME"))
 
     def _publish(self, event: StreamEvent) -> None:
         code, at_ms = event.market, event.ts_ms
         # The time of sending in a frame is that of the event: the same run gives the same bytes at every speed.
-        self._send("trade", code, lambda _: trade_frame(event, at_ms, "REALTIME"))
-        self._send("ticker", code, lambda _: ticker_frame(event.ticker, at_ms, "REALTIME"))
+        skew = self._board.holds("clock_skew", at_ms)
+        sent_ms = at_ms if skew is None else at_ms + skew.offset_ms
+        self._send("trade", code, at_ms, lambda _: trade_frame(event, sent_ms, "REALTIME"))
+        self._send("ticker", code, at_ms, lambda _: ticker_frame(event.ticker, sent_ms, "REALTIME"))
         second = at_ms - at_ms % BOOK_EVERY_MS
         if ("orderbook", code) in self._wanted and self._book_ms.get(code) != second:
             self._book_ms[code] = second
-            self._send("orderbook", code, lambda depth: self._book_frame(code, at_ms, "REALTIME", depth))
+            self._send("orderbook", code, at_ms, lambda depth: self._book_frame(code, at_ms, "REALTIME", depth))
 
-    def _send(self, kind: str, code: str, make: Callable[[int], dict[str, Any] | None]) -> None:
+    def _send(self, kind: str, code: str, at_ms: int, make: Callable[[int], dict[str, Any] | None]) -> None:
         made: dict[tuple[Format, int], Outgoing | None] = {}
         for subscriber, want in self._wanted.get((kind, code), ()):
             key = (subscriber.form, want.depth)
@@ -198,7 +226,13 @@ class Hub:
                 made[key] = None if frame is None else Outgoing(frame_bytes(frame, key[0]), kind, code)
             outgoing = made[key]
             if outgoing is not None:
-                subscriber.offer(outgoing)
+                self._queue(subscriber, subscriber.distortion.take(outgoing, at_ms))
+
+    def _queue(self, subscriber: Subscriber, frames: Iterable[Outgoing]) -> None:
+        for frame in frames:
+            subscriber.offer(frame)
+        if subscriber.distortion.held > QUEUE_FRAMES:
+            subscriber.end()
 
     def _offer_snapshot(self, subscriber: Subscriber, want: Want, now_ms: int) -> None:
         frame = self._snapshot(want, now_ms)

@@ -38,12 +38,14 @@ class WebSocketApi:
         verdict = self._connects.take(CONNECTS, request.remote or "", self._clock.elapsed_s())
         if not verdict.is_allowed:
             return web.Response(status=429, text="Too many API requests.", headers={"Remaining-Req": verdict.header})
+        if self._hub.is_under_maintenance:  # how sockets behave then is not documented: our choice
+            return web.Response(status=503, text="Service Unavailable")
         socket = web.WebSocketResponse(autoping=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         transport = request.transport
-        subscriber = Subscriber(
-            user_agent=request.headers.get("User-Agent", ""),
-            drop=lambda: transport.abort() if transport is not None else None,
+        subscriber = self._hub.subscriber(
+            request.headers.get("User-Agent", ""),
+            lambda: transport.abort() if transport is not None else None,
         )
         self._open.add(socket)
         try:
@@ -75,7 +77,6 @@ class _Connection:
         self._up: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
-        self._hub.add(self._subscriber)
         writer = asyncio.create_task(self._write())
         try:
             await self._read()
@@ -101,6 +102,8 @@ class _Connection:
             await self._take(message)
 
     async def _take(self, message: WSMessage) -> None:
+        if self._subscriber.is_mute:
+            return
         if message.type is WSMsgType.PING:
             await self._socket.pong(message.data)
         elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -135,6 +138,8 @@ class _Connection:
         while True:
             frame = await queue.get()
             try:
+                if self._subscriber.is_mute:
+                    continue
                 with suppress(ConnectionError):  # the reader sees the end of the connection too, and ends it
                     await self._send(frame.data)
                     if frame.type:

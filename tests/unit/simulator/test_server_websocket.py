@@ -10,7 +10,9 @@ from typing import Any
 import aiohttp
 from running_simulator import DEADLINE_S, MINUTE_MS, START_MS, config_in, running, small_recording
 
+from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.socket_faults import Distortion
 from tickloop.simulator.stream import Outgoing, Subscriber
 
 TRADES = {"type": "trade", "codes": ["KRW-BTC", "KRW-ETH", "KRW-NONE"], "is_only_realtime": True}
@@ -183,7 +185,8 @@ async def test_clock_stops_where_the_last_recording_ends(tmp_path: Path) -> None
 def test_client_that_does_not_read_is_disconnected_when_its_queue_is_full() -> None:
     """It gets an end that it notices, not a stream with holes."""
     ends: list[str] = []
-    slow = Subscriber("slow/1", drop=lambda: ends.append("dropped"), queue=asyncio.Queue(2))
+    calm = Distortion(FaultBoard(), "slow/1")
+    slow = Subscriber("slow/1", lambda: ends.append("dropped"), calm, queue=asyncio.Queue(2))
 
     for number in range(4):
         slow.offer(Outgoing(str(number).encode(), "trade", "KRW-BTC"))
