@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,6 +50,33 @@ def make_book(market: str, price: float, trade_id: int, ts_ms: int, seed: int, d
         tuple(_level(ask, int(size)) for ask, size in zip(asks, sizes[0::2], strict=False)),
         tuple(_level(bid, int(size)) for bid, size in zip(bids, sizes[1::2], strict=False)),
     )
+
+
+def level_sizes(book: Book) -> list[Decimal]:
+    """Give the price step at the best ask, and the greater steps that a book can be put together to.
+
+    Ten to ten million steps' worth, as the exchange lists for KRW-BTC; how it does for other prices is not told.
+    """
+    step = tick_size(book.market, book.asks[0].price, book.ts_ms)
+    return [step * 10**power for power in range(6) if power == 0 or step * 10**power < book.asks[0].price * 10]
+
+
+def levelled(book: Book, level: Decimal) -> Book | None:
+    """Put a book together to steps of `level` KRW, asks rounded up and bids down; None where it is not supported."""
+    if not level:
+        return book
+    if level not in level_sizes(book)[1:]:
+        return None
+    asks = _together(book.asks, level, ROUND_CEILING)
+    return Book(book.market, book.ts_ms, asks, _together(book.bids, level, ROUND_FLOOR))
+
+
+def _together(levels: tuple[Level, ...], step: Decimal, rounding: str) -> tuple[Level, ...]:
+    sums: dict[Decimal, Decimal] = {}
+    for price, qty in levels:
+        at = (price / step).to_integral_value(rounding=rounding) * step
+        sums[at] = sums.get(at, Decimal(0)) + qty
+    return tuple(Level(price, qty) for price, qty in sums.items() if price > 0)
 
 
 def _level(price: Decimal, size: int) -> Level:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from tickloop.domain.bars import build_bars
 from tickloop.domain.market import QTY_UNITS
 from tickloop.domain.window import MINUTE_MS
+from tickloop.simulator.periods import SECONDS, Period
 from tickloop.simulator.tape import Tape
-
-MINUTE_UNITS = (1, 3, 5, 10, 15, 30, 60, 240)
 
 
 class Candles(NamedTuple):
@@ -56,22 +55,41 @@ def minutes_of(trades: Tape) -> Candles:
     )
 
 
-def to_unit(minutes: Candles, unit: int) -> Candles:
-    """Put minutes (oldest first) together to candles of `unit` minutes, aligned to the UTC day."""
-    if unit == 1 or not len(minutes.ts_open):
-        return minutes
-    ts_open = minutes.ts_open - minutes.ts_open % (unit * MINUTE_MS)
+def seconds_of(trades: Tape) -> Candles:
+    """Give the one-second candles of trades, oldest first."""
+    ts_open = SECONDS.starts_of(trades.ts_event)
+    first = np.flatnonzero(np.diff(ts_open, prepend=-1))
+    last = np.append(first[1:], len(ts_open)) - 1
+    if not len(first):
+        return minutes_of(trades)
+    return Candles(
+        ts_open[first],
+        trades.price[first],
+        np.maximum.reduceat(trades.price, first),
+        np.minimum.reduceat(trades.price, first),
+        trades.price[last],
+        np.add.reduceat(trades.price * (trades.qty_e8 / QTY_UNITS), first),
+        np.add.reduceat(trades.qty_e8, first),
+        trades.ts_event[last],
+    )
+
+
+def to_period(candles: Candles, period: Period) -> Candles:
+    """Put shorter candles (oldest first) together to those of a period."""
+    if not len(candles.ts_open):
+        return candles
+    ts_open = period.starts_of(candles.ts_open)
     first = np.flatnonzero(np.diff(ts_open, prepend=-1))
     last = np.append(first[1:], len(ts_open)) - 1
     return Candles(
         ts_open[first],
-        minutes.open[first],
-        np.maximum.reduceat(minutes.high, first),
-        np.minimum.reduceat(minutes.low, first),
-        minutes.close[last],
-        np.add.reduceat(minutes.notional, first),
-        np.add.reduceat(minutes.qty_e8, first),
-        minutes.ts_last[last],
+        candles.open[first],
+        np.maximum.reduceat(candles.high, first),
+        np.minimum.reduceat(candles.low, first),
+        candles.close[last],
+        np.add.reduceat(candles.notional, first),
+        np.add.reduceat(candles.qty_e8, first),
+        candles.ts_last[last],
     )
 
 

@@ -13,9 +13,10 @@ from tickloop.domain.market import Side
 from tickloop.domain.window import DAY_MS, MINUTE_MS
 from tickloop.errors import UnknownMarketError
 from tickloop.simulator.book import DEPTH, Book, Level, make_book
-from tickloop.simulator.candles import MINUTE_UNITS, Candles, joined, minutes_of, to_unit
+from tickloop.simulator.candles import Candles, joined, minutes_of, seconds_of, to_period
 from tickloop.simulator.days import MarketDays, day_of
 from tickloop.simulator.faults import Gap
+from tickloop.simulator.periods import MINUTE_UNITS, SECONDS, Period
 from tickloop.simulator.recording import Recording
 from tickloop.simulator.tape import Tape
 from tickloop.simulator.ticker import MarketState, Ticker, ticker_after
@@ -88,25 +89,32 @@ class SimulatedMarket:
             return "PREVIEW"
         return "ACTIVE" if now_ms < self.end_ms else "DELISTED"
 
-    def candles(self, unit: int, to_ms: int | None, count: int, now_ms: int) -> Candles:
+    def candles(self, period: Period, to_ms: int | None, count: int, now_ms: int) -> Candles:
         """Give the last `count` candles that start before `to_ms` (exclusive; None: no bound), newest first.
 
-        The open candle is included with the trades up to `now_ms`; intervals without trades are absent.
-
-        Args:
-            unit: minutes, one of MINUTE_UNITS.
+        The open candle is included with the trades up to `now_ms`; periods without trades are absent.
         """
         before_ms = now_ms + 1 if to_ms is None else min(to_ms, now_ms + 1)
         parts: list[Candles] = []
-        missing = count
+        missing = count if period.is_within_a_day else count + 1  # a longer one is whole when one before it was met
         day_ms = self._days.day_before(before_ms)
         while day_ms is not None and missing > 0:
-            candles = to_unit(self._minutes_until(day_ms, now_ms), unit)
-            end = int(np.searchsorted(candles.ts_open, before_ms))
-            parts.append(candles.take(slice(max(end - missing, 0), end)))
-            missing -= min(end, missing)
+            candles = self._candles_of_day(day_ms, period, now_ms)
+            candles = candles.take(slice(0, int(np.searchsorted(candles.ts_open, before_ms))))
+            if len(candles.ts_open):
+                missing -= 0 if parts and parts[-1].ts_open[0] == candles.ts_open[-1] else len(candles.ts_open)
+                parts.append(candles)
             day_ms = self._days.day_before(day_ms)
-        return joined(parts[::-1] or [self._days.minutes(0)]).take(slice(None, None, -1))
+        found = joined(parts[::-1] or [self._days.minutes(0)])
+        if not period.is_within_a_day:
+            found = to_period(found, period)
+        return found.take(slice(max(len(found.ts_open) - count, 0), None)).take(slice(None, None, -1))
+
+    def _candles_of_day(self, day_ms: int, period: Period, now_ms: int) -> Candles:
+        if period is SECONDS:
+            day = self._days.day(day_ms)
+            return seconds_of(day.tape.take(slice(0, day.count_until(now_ms))))
+        return to_period(self._minutes_until(day_ms, now_ms), period)
 
     def trades_page(
         self, now_ms: int, *, to_ms: int | None = None, cursor: int | None = None, count: int = 1, days_ago: int = 0

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from tickloop.domain.window import DAY_MS
-from tickloop.simulator.candles import MINUTE_UNITS
+from tickloop.simulator.account import QUOTE, plain
+from tickloop.simulator.book import Book, level_sizes, levelled
+from tickloop.simulator.candles import Candles
 from tickloop.simulator.market import SimulatedExchange, SimulatedMarket
 from tickloop.simulator.params import Call
+from tickloop.simulator.periods import DAYS, MINUTE_UNITS, SECONDS, SECONDS_KEPT_MS, Period, every_minutes
 from tickloop.simulator.refusal import INVALID_PARAMETER, TYPE_MISMATCH, public_refusal
-from tickloop.simulator.wire import candle_objects, market_objects, orderbook_object, ticker_object, trade_objects
+from tickloop.simulator.wire import (
+    candle_objects,
+    day_objects,
+    market_objects,
+    orderbook_object,
+    ticker_object,
+    trade_objects,
+)
 
 MAX_CANDLES = 200
 MAX_TRADES = 500
@@ -29,15 +40,38 @@ class PublicSide:
         return market_objects(self._exchange.markets, is_details=is_details)
 
     def minutes(self, unit: str, call: Call) -> list[dict[str, Any]]:
-        """Give candles, newest first, the open one included; `to` is exclusive."""
+        """Give candles of some minutes, newest first, the open one included; `to` is exclusive."""
         if not (unit.isascii() and unit.isdigit()):
             raise public_refusal(400, TYPE_MISMATCH)
         if unit not in {str(valid) for valid in MINUTE_UNITS}:
             raise public_refusal(400, "specified unit is not valid.")
+        market, candles = self._candles(every_minutes(int(unit)), call)
+        return candle_objects(market, candles, int(unit))
+
+    def seconds(self, call: Call) -> list[dict[str, Any]]:
+        """Give candles of one second; older than three months there are none."""
+        market, candles = self._candles(SECONDS, call)
+        oldest = call.now_ms - SECONDS_KEPT_MS
+        return candle_objects(market, candles.take(slice(0, int((candles.ts_open >= oldest).sum()))), 1)
+
+    def days(self, call: Call) -> list[dict[str, Any]]:
+        """Give candles of UTC days, each with its change against the day before."""
+        market, candles = self._candles(DAYS, call, extra=1)
+        unit = call.params.text("converting_price_unit")
+        rows = day_objects(market, candles, is_converted=unit == QUOTE)
+        return rows[: call.params.number("count", 1, 1, MAX_CANDLES)]
+
+    def longer(self, period: Period, call: Call) -> list[dict[str, Any]]:
+        """Give candles of weeks, months or years, with the day they begin on."""
+        market, candles = self._candles(period, call)
+        return [
+            {**row, "first_day_of_period": row["candle_date_time_utc"][:10]} for row in candle_objects(market, candles)
+        ]
+
+    def _candles(self, period: Period, call: Call, extra: int = 0) -> tuple[str, Candles]:
         market = self._market(call.params.required("market"))
-        count = call.params.number("count", 1, 1, MAX_CANDLES)
-        candles = market.candles(int(unit), call.params.moment("to"), count, call.now_ms)
-        return candle_objects(market.market, int(unit), candles)
+        count = call.params.number("count", 1, 1, MAX_CANDLES) + extra
+        return market.market, market.candles(period, call.params.moment("to"), count, call.now_ms)
 
     def trades(self, call: Call) -> list[dict[str, Any]]:
         """Give trades, newest first, of today or up to seven UTC days ago."""
@@ -65,13 +99,36 @@ class PublicSide:
         return self._tickers([self._market(code) for code in codes], call.now_ms)
 
     def orderbooks(self, call: Call) -> list[dict[str, Any]]:
-        """Give full books; the simulated one knows level 0 only, any other gives an empty list, as live."""
+        """Give books, put together to a `level` that the market supports; any other level gives an empty list."""
         markets = [self._market(code) for code in call.params.required_list("markets")]
         count = call.params.number("count", MAX_BOOK_LEVELS, 1, MAX_BOOK_LEVELS)
-        if (call.params.text("level") or "0") not in ("0", "0.0"):
-            return []
+        level = _level(call.params.text("level"))
         books = [market.book(call.now_ms) for market in markets]
-        return [orderbook_object(book, count) for book in books if book is not None]
+        found = [levelled(book, level) for book in books if book is not None and level is not None]
+        return [orderbook_object(book, count, level or 0) for book in found if book is not None]
+
+    def instruments(self, call: Call) -> list[dict[str, Any]]:
+        """Give price step and book levels of markets, as strings."""
+        return [
+            {
+                "market": book.market,
+                "quote_currency": QUOTE,
+                "tick_size": plain(level_sizes(book)[0]),
+                "supported_levels": ["0", *(plain(level) for level in level_sizes(book)[1:])],
+            }
+            for book in self._books(call)
+        ]
+
+    def supported_levels(self, call: Call) -> list[dict[str, Any]]:
+        """Give book levels of markets, as numbers: the older form of `instruments`."""
+        return [
+            {"market": book.market, "supported_levels": [0, *(float(level) for level in level_sizes(book)[1:])]}
+            for book in self._books(call)
+        ]
+
+    def _books(self, call: Call) -> list[Book]:
+        markets = [self._market(code) for code in call.params.required_list("markets")]
+        return [book for market in markets if (book := market.book(call.now_ms)) is not None]
 
     def _tickers(self, markets: list[SimulatedMarket], now_ms: int) -> list[dict[str, Any]]:
         tickers = [market.ticker(now_ms) for market in markets]
@@ -81,3 +138,11 @@ class PublicSide:
         if code not in self._known:
             raise public_refusal(404, "Code not found")
         return self._exchange.market(code)
+
+
+def _level(text: str | None) -> Decimal | None:
+    try:
+        level = Decimal(text or "0")
+    except InvalidOperation:
+        return None
+    return level if level.is_finite() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ from tickloop.simulator.auth import Gatekeeper, hashable_texts, json_pairs
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.params import Call, Params
+from tickloop.simulator.periods import MONTHS, WEEKS, YEARS
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
 from tickloop.simulator.ratelimit import Limit, RateLimiter, Verdict
@@ -68,6 +70,14 @@ class RestApi:
             ("GET", "/v1/ticker"): Endpoint(_TICKER, public.tickers),
             ("GET", "/v1/ticker/all"): Endpoint(_TICKER, public.all_tickers),
             ("GET", "/v1/orderbook"): Endpoint(_BOOK, public.orderbooks),
+            ("GET", "/v1/orderbook/instruments"): Endpoint(_BOOK, public.instruments),
+            ("GET", "/v1/orderbook/supported_levels"): Endpoint(_BOOK, public.supported_levels),
+            ("GET", "/v1/candles/seconds"): Endpoint(_CANDLES, public.seconds),
+            ("GET", "/v1/candles/days"): Endpoint(_CANDLES, public.days),
+            **{
+                ("GET", f"/v1/candles/{period.name}"): Endpoint(_CANDLES, partial(public.longer, period))
+                for period in (WEEKS, MONTHS, YEARS)
+            },
             ("GET", "/v1/accounts"): Endpoint(_DEFAULT, private.accounts, is_private=True),
             ("GET", "/v1/orders/chance"): Endpoint(_DEFAULT, private.chance, is_private=True),
             ("POST", "/v1/orders"): Endpoint(orders, private.place, is_private=True, status=201),

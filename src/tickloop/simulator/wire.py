@@ -95,8 +95,9 @@ def market_objects(markets: Iterable[str], *, is_details: bool = False) -> list[
     return [_market_object(market, is_details) for market in markets]
 
 
-def candle_objects(market: str, unit: int, candles: Candles) -> list[dict[str, Any]]:
-    """Give `GET /v1/candles/minutes/{unit}` in the order of `candles`."""
+def candle_objects(market: str, candles: Candles, unit: int | None = None) -> list[dict[str, Any]]:
+    """Give `GET /v1/candles/...` in the order of `candles`; only those of minutes and seconds have a unit."""
+    last = {} if unit is None else {"unit": unit}
     rows = zip(
         _moments(candles.ts_open),
         _moments(candles.ts_open + KST_MS),
@@ -115,9 +116,26 @@ def candle_objects(market: str, unit: int, candles: Candles) -> list[dict[str, A
             "timestamp": ts_last,
             "candle_acc_trade_price": notional,
             "candle_acc_trade_volume": volume_of(qty_e8),
-            "unit": unit,
+            **last,
         }
         for utc, kst, opening, high, low, close, notional, qty_e8, ts_last in rows
+    ]
+
+
+def day_objects(market: str, candles: Candles, *, is_converted: bool) -> list[dict[str, Any]]:
+    """Give `GET /v1/candles/days`, newest first; the last one given serves as the day before and may be cut off."""
+    rows = candle_objects(market, candles)
+    before = [row["trade_price"] for row in rows[1:]]
+    before += [rows[-1]["opening_price"]] if rows else []  # nothing is known before the first day
+    return [
+        {
+            **row,
+            "prev_closing_price": previous,
+            "change_price": _difference(row["trade_price"], previous),
+            "change_rate": round(_difference(row["trade_price"], previous) / previous, 10),
+            **({"converted_trade_price": row["trade_price"]} if is_converted else {}),
+        }
+        for row, previous in zip(rows, before, strict=True)
     ]
 
 
@@ -176,9 +194,9 @@ def ticker_object(ticker: Ticker, now_ms: int) -> dict[str, Any]:
     }
 
 
-def orderbook_object(book: Book, count: int = DEPTH) -> dict[str, Any]:
-    """Give one entry of `GET /v1/orderbook`."""
-    return {"market": book.market, "timestamp": book.ts_ms, **_sides(book, count), "level": 0}
+def orderbook_object(book: Book, count: int = DEPTH, level: Decimal | int = 0) -> dict[str, Any]:
+    """Give one entry of `GET /v1/orderbook`; `level` is what the book was put together to."""
+    return {"market": book.market, "timestamp": book.ts_ms, **_sides(book, count), "level": _number(level)}
 
 
 def trade_frame(event: StreamEvent, sent_ms: int, stream_type: StreamType) -> dict[str, Any]:
@@ -238,7 +256,9 @@ def ticker_frame(ticker: Ticker, sent_ms: int, stream_type: StreamType) -> dict[
     }
 
 
-def orderbook_frame(book: Book, stream_type: StreamType, count: int = DEPTH) -> dict[str, Any]:
+def orderbook_frame(
+    book: Book, stream_type: StreamType, count: int = DEPTH, level: Decimal | int = 0
+) -> dict[str, Any]:
     """Give an `orderbook` message in DEFAULT format: always the whole book of `count` levels."""
     return {
         "type": "orderbook",
@@ -246,8 +266,21 @@ def orderbook_frame(book: Book, stream_type: StreamType, count: int = DEPTH) -> 
         "timestamp": book.ts_ms,
         **_sides(book, count),
         "stream_type": stream_type,
-        "level": 0,
+        "level": _number(level),
     }
+
+
+def candle_frame(market: str, kind: str, candle: Candles, sent_ms: int, stream_type: StreamType) -> dict[str, Any]:
+    """Give a `candle.1s` or `candle.1m` message in DEFAULT format.
+
+    Args:
+        candle: the one candle that it tells of.
+    """
+    (row,) = candle_objects(market, candle)
+    names = ("candle_date_time_utc", "candle_date_time_kst", "opening_price", "high_price", "low_price", "trade_price")
+    sums = ("candle_acc_trade_volume", "candle_acc_trade_price")
+    fields = {name: row[name] for name in (*names, *sums)}
+    return {"type": kind, "code": market, **fields, "timestamp": sent_ms, "stream_type": stream_type}
 
 
 def frame_bytes(frame: dict[str, Any], form: Format = "DEFAULT") -> bytes:
@@ -327,6 +360,11 @@ def _sides(book: Book, count: int) -> dict[str, Any]:
             for ask, bid in pairs
         ],
     }
+
+
+def _number(value: Decimal | int) -> int | float:
+    whole = int(value)
+    return whole if whole == value else float(value)
 
 
 def _difference(price: float, prev_close: float) -> float:

@@ -16,6 +16,7 @@ from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS
 from tickloop.errors import UnknownMarketError
 from tickloop.simulator.faults import Gap
 from tickloop.simulator.market import SimulatedExchange, SimulatedMarket
+from tickloop.simulator.periods import every_minutes
 from tickloop.simulator.recording import load_recording
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
@@ -51,7 +52,7 @@ def test_nothing_later_than_now_is_shown(btc: SimulatedMarket, now_ms: int) -> N
     assert book is not None
     assert told is not None
     assert (ticker.trade_ts_ms, book.ts_ms, told.ts_ms) == (last, last, last)
-    assert [btc.candles(unit, None, 3, now_ms).ts_last[0] for unit in (1, 5, 240)] == [last, last, last]
+    assert [btc.candles(every_minutes(unit), None, 3, now_ms).ts_last[0] for unit in (1, 5, 240)] == [last, last, last]
     assert all(moment <= now_ms for moment in btc.trades_page(now_ms, count=500).ts_event)
 
 
@@ -64,7 +65,7 @@ def test_candles_of_every_unit_are_the_bars_of_the_trades_so_far(btc: SimulatedM
         pl.col("open").first(), pl.col("high").max(), pl.col("low").min(), pl.col("close").last()
     )
 
-    candles = btc.candles(unit, None, len(bars), now_ms)
+    candles = btc.candles(every_minutes(unit), None, len(bars), now_ms)
 
     assert candles.ts_open[::-1].tolist() == bars["ts_open"].to_physical().to_list()
     for name in ("open", "high", "low", "close"):
@@ -78,7 +79,7 @@ def test_closed_minutes_carry_the_volume_and_turnover_of_their_trades_to_the_bit
     events = btc.stream_between(START - 1, START + HOUR_MS - 1)
     bars = build_bars(btc.made(START, START + HOUR_MS).frame())
 
-    candles = btc.candles(1, START + HOUR_MS, len(bars), START + 2 * HOUR_MS)
+    candles = btc.candles(every_minutes(1), START + HOUR_MS, len(bars), START + 2 * HOUR_MS)
 
     assert candles.notional[::-1].tolist() == bars["notional"].to_list()
     assert (candles.qty_e8[::-1] / 1e8).tolist() == bars["volume"].to_list()
@@ -93,7 +94,7 @@ def test_candle_pages_walk_back_to_the_first_candle_without_loss() -> None:
     to_ms: int | None = None
 
     for _ in range(500):
-        page = market.candles(1, to_ms, 200, ETH_END)
+        page = market.candles(every_minutes(1), to_ms, 200, ETH_END)
         if not len(page.ts_open):
             break
         seen += page.ts_open.tolist()
@@ -151,8 +152,8 @@ def test_stream_and_withheld_together_are_all_trades(exchange: SimulatedExchange
     assert fetched == [trade for trade in made if trade not in lost[1]]
     assert market.last_streamed(hard.end_ms - 1) == market.last_streamed(hard.start_ms - 1)
     assert market.ticker(hard.end_ms - 1) == exchange.market("KRW-BTC").ticker(hard.end_ms - 1)
-    assert market.candles(1, None, 9, now_ms).qty_e8.tolist() == (
-        exchange.market("KRW-BTC").candles(1, None, 9, now_ms).qty_e8.tolist()
+    assert market.candles(every_minutes(1), None, 9, now_ms).qty_e8.tolist() == (
+        exchange.market("KRW-BTC").candles(every_minutes(1), None, 9, now_ms).qty_e8.tolist()
     )
 
 
@@ -199,7 +200,7 @@ def test_market_whose_recording_ended_is_delisted_and_still_readable(exchange: S
     assert (ticker.state, ticker.qty_e8_day, ticker.change.value) == ("DELISTED", 0, "EVEN")
     assert eth.next_trade_ms(ETH_END) is None
     assert eth.stream_between(ETH_END, now_ms) == []
-    assert eth.candles(1, None, 1, now_ms).ts_open.tolist() == [ETH_END - MINUTE_MS]
+    assert eth.candles(every_minutes(1), None, 1, now_ms).ts_open.tolist() == [ETH_END - MINUTE_MS]
     assert exchange.market("KRW-BTC").next_trade_ms(now_ms) is not None
 
 
@@ -210,7 +211,7 @@ def test_nothing_is_there_before_the_recording(btc: SimulatedMarket) -> None:
     assert btc.ticker(now_ms) is None
     assert btc.book(now_ms) is None
     assert btc.last_streamed(now_ms) is None
-    assert len(btc.candles(1, None, 200, now_ms).ts_open) == 0
+    assert len(btc.candles(every_minutes(1), None, 200, now_ms).ts_open) == 0
     assert len(btc.trades_page(now_ms, count=5)) == 0
 
 

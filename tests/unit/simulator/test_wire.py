@@ -152,7 +152,7 @@ def test_candle_object_is_the_documented_one_to_the_byte() -> None:
         np.array([value]) for value in (131_240_000.0, 131_262_000.0, 131_238_000.0, 131_251_000.0, 93_120_455.1278)
     ]
 
-    objects = candle_objects("KRW-BTC", 1, Candles(ints[0], *floats, ints[1], ints[2]))
+    objects = candle_objects("KRW-BTC", Candles(ints[0], *floats, ints[1], ints[2]), 1)
 
     assert msgspec.json.encode(objects) == (
         b'[{"market":"KRW-BTC","candle_date_time_utc":"2026-03-04T05:06:00","candle_date_time_kst":"2026-03-04T14:06:00",'
