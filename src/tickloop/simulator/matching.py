@@ -15,7 +15,7 @@ import msgspec
 from tickloop.domain.rules import floor_qty
 from tickloop.simulator.account import EXACT, QUOTE, ZERO, Account, base_of, times
 from tickloop.simulator.book import Level
-from tickloop.simulator.order import BID, Fill, Order, State
+from tickloop.simulator.order import BID, Fill, Order, OrderSide, State
 from tickloop.simulator.placing import Ticket
 from tickloop.simulator.refusal import order_refusal
 
@@ -64,34 +64,90 @@ def accept(ticket: Ticket, account: Account, fee_rate: Decimal, at_ms: int, uuid
     return order, account.moved(order.lock_currency, available=-locked, locked=locked)
 
 
-def match(order: Order, account: Account, levels: Sequence[Level], at_ms: int, new_id: NewId) -> list[Step]:
-    """Let a new order take the book; give every state it goes through, the accepted one first.
+def match(
+    order: Order,
+    account: Account,
+    levels: Sequence[Level],
+    at_ms: int,
+    new_id: NewId,
+    own: Sequence[Order] = (),
+    smp_default: str = "none",
+) -> list[Step]:
+    """Let a new order take the book; give every state that it and what it met went through, the accepted one first.
 
     A market buy ends `cancel` with what 8 decimals could not spend, `done` only if it divides exactly; a market sell
-    ends `done`; of a limit order the rest stays, unless its time in force says otherwise.
+    ends `done`; of a limit order the rest stays, unless its time in force says otherwise. Where an order of the same
+    account stands at least as well as the book, the mode of the taker decides (`smp_type`, else the default).
 
     Args:
         levels: the opposite side, best first.
+        own: resting orders of the account on the opposite side.
     """
-    usable = [level for level in levels if _reaches(order, level.price)]
-    if order.ord_type == "best":
-        usable = usable[:1]
     steps: list[Step] = [(order, account)]
-    if order.time_in_force == "post_only" and usable:
+    usable = [level for level in levels if _reaches(order, level.price)]
+    usable = usable[:1] if order.ord_type == "best" else usable
+    met = [one for one in own if one.price is not None and _reaches(order, one.price)]
+    if order.time_in_force == "post_only" and (usable or met):
         return [*steps, end(order, account, "cancel", at_ms)]
     if order.time_in_force == "fok" and not _is_filled_by(order, usable):
         return [*steps, end(order, account, "cancel", at_ms)]
-    for level in usable:
-        volume = min(level.qty, _wanted(order, level.price))
-        if volume <= 0:
+    for found in _best_first(order.side, usable, met):
+        if not order.is_open or not order.remaining:
             break
-        order, account = fill(order, account, level.price, volume, at_ms, new_id(), is_taker=True)
-        steps.append((order, account))
-    if not order.remaining:
+        if isinstance(found, Order):
+            steps += meet(order, found, account, order.smp_type or smp_default, at_ms, new_id)
+        elif (volume := min(found.qty, _wanted(order, found.price))) > 0:
+            steps.append(fill(order, account, found.price, volume, at_ms, new_id(), is_taker=True))
+        order, account = _last_of(order.uuid, steps), steps[-1][1]
+    if order.is_open and not order.remaining:
         steps.append(end(order, account, "done", at_ms))
-    elif order.ord_type != "limit" or order.time_in_force in ("ioc", "fok"):
+    elif order.is_open and (order.ord_type != "limit" or order.time_in_force in ("ioc", "fok")):
         steps.append(end(order, account, "cancel", at_ms))
     return steps
+
+
+def meet(taker: Order, maker: Order, account: Account, mode: str, at_ms: int, new_id: NewId) -> list[Step]:
+    """Let two orders of one account meet at the maker's price.
+
+    Source: Upbit developer centre, self-match prevention: `reduce` takes the smaller size off both, the other two
+    cancel one of them; without prevention both fill.
+    """
+    price = maker.price or ZERO
+    volume = min(maker.remaining, _wanted(taker, price))
+    if volume <= 0:
+        return []
+    if mode == "cancel_maker":
+        return [end(*prevent(maker, account, maker.remaining, at_price=price), "cancel", at_ms)]
+    if mode == "cancel_taker":
+        return [end(*prevent(taker, account, _wanted(taker, price), at_price=price), "cancel", at_ms)]
+    if mode == "reduce":
+        smaller_maker = _closed_when_empty(*prevent(maker, account, volume, at_price=price), "cancel", at_ms)
+        return [
+            smaller_maker,
+            _closed_when_empty(*prevent(taker, smaller_maker[1], volume, at_price=price), "cancel", at_ms),
+        ]
+    sold = fill(maker, account, price, volume, at_ms, new_id(), is_taker=False)
+    done = [] if sold[0].remaining else [end(*sold, "done", at_ms)]
+    account = (done or [sold])[-1][1]
+    return [sold, *done, fill(taker, account, price, volume, at_ms, new_id(), is_taker=True)]
+
+
+def prevent(order: Order, account: Account, volume: Decimal, at_price: Decimal) -> Step:
+    """Take a part off an order without executing it; its lock goes back to the account."""
+    released, released_fee = volume, ZERO
+    if order.side == BID:
+        reserved = times(at_price if order.volume is None else order.price or ZERO, volume)
+        released_fee = times(reserved, order.fee_rate)
+        released = EXACT.add(reserved, released_fee)
+    smaller = msgspec.structs.replace(
+        order,
+        remaining=EXACT.subtract(order.remaining, times(at_price, volume) if order.spends_krw else volume),
+        remaining_fee=EXACT.subtract(order.remaining_fee, released_fee),
+        locked=EXACT.subtract(order.locked, released),
+        prevented_volume=EXACT.add(order.prevented_volume, volume),
+        prevented_locked=EXACT.add(order.prevented_locked, released),
+    )
+    return smaller, account.moved(order.lock_currency, available=released, locked=-released)
 
 
 def is_passed_by(order: Order, price: Decimal, at_ms: int) -> bool:
@@ -140,6 +196,24 @@ def fill(
         fills=(*order.fills, Fill(uuid, price, volume, at_ms, "up" if is_buyer_taker else "down")),
     )
     return filled, account
+
+
+def _best_first(side: OrderSide, levels: Sequence[Level], own: Sequence[Order]) -> list[Level | Order]:
+    """Put levels and own orders in the order in which a taker meets them; at one price the others stood first."""
+    sign = 1 if side == BID else -1
+    keyed: list[tuple[Decimal, int, int, Level | Order]] = [
+        *((sign * level.price, 0, place, level) for place, level in enumerate(levels)),
+        *((sign * (one.price or ZERO), 1, place, one) for place, one in enumerate(own)),
+    ]
+    return [found for _, _, _, found in sorted(keyed, key=lambda one: one[:3])]
+
+
+def _last_of(uuid: str, steps: Sequence[Step]) -> Order:
+    return next(order for order, _ in reversed(steps) if order.uuid == uuid)
+
+
+def _cancelled_when_empty(order: Order, account: Account, at_ms: int) -> Step:
+    return (order, account) if order.remaining else end(order, account, "cancel", at_ms)
 
 
 def _reaches(order: Order, price: Decimal) -> bool:

@@ -10,10 +10,11 @@ from typing import Any, cast, get_args
 from tickloop.domain.rules import floor_qty, max_total, min_total, tick_size
 from tickloop.simulator.account import EXACT, ZERO, plain, times
 from tickloop.simulator.book import Level
-from tickloop.simulator.order import ASK, BID, OrderSide, OrderType
+from tickloop.simulator.order import ASK, BID, Order, OrderSide, OrderType
 from tickloop.simulator.refusal import RefusedError, order_refusal
 
 MAX_IDENTIFIER = 64
+REMAIN_ONLY = "remain_only"
 SMP_TYPES = frozenset({"reduce", "cancel_maker", "cancel_taker", "none"})
 
 _SHAPES: dict[tuple[str, str], tuple[bool, bool]] = {
@@ -69,6 +70,17 @@ def parse_ticket(fields: Mapping[str, Any]) -> Ticket:
     return Ticket(
         _required(fields, "market"), side, ord_type, price, volume, time_in_force, identifier_of(fields), smp_type
     )
+
+
+def replacement(fields: Mapping[str, Any], order: Order) -> dict[str, Any]:
+    """Give the fields of the order that `cancel_and_new` asks for, as `POST /v1/orders` would have them.
+
+    `new_volume` may be `remain_only`; until the old order has ended, what remains of it stands for it.
+    """
+    wanted = {name.removeprefix("new_"): value for name, value in fields.items() if name.startswith("new_")}
+    if wanted.get("volume") == REMAIN_ONLY:
+        wanted["volume"] = plain(order.remaining)
+    return {**wanted, "market": order.market, "side": order.side}
 
 
 def identifier_of(fields: Mapping[str, Any]) -> str | None:

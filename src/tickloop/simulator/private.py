@@ -9,13 +9,19 @@ import msgspec
 
 from tickloop.domain.rules import EVER
 from tickloop.domain.window import DAY_MS
-from tickloop.simulator.desk import Desk
+from tickloop.simulator.desk import Desk, OpenFilter
+from tickloop.simulator.order import ASK, BID
 from tickloop.simulator.params import Call, Params
 from tickloop.simulator.refusal import RefusedError, order_refusal
 
 MAX_OPEN = 100
 MAX_CLOSED = 1_000
 CLOSED_SPAN_MS = 7 * DAY_MS
+MAX_NAMED = 100
+MAX_CANCELLED = 20
+MAX_CANCELLED_OPEN = 300
+
+_SIDES = {"all": frozenset({BID, ASK}), "bid": frozenset({BID}), "ask": frozenset({ASK})}
 
 
 class PrivateSide:
@@ -34,11 +40,42 @@ class PrivateSide:
         return self._desk.chance(market, call.now_ms)
 
     def place(self, call: Call) -> dict[str, Any]:
-        try:
-            fields = msgspec.json.decode(call.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise order_refusal("validation_error", "The body is not a JSON object.") from exc
-        return self._desk.place(fields, call.now_ms)
+        return self._desk.place(_fields(call), call.now_ms)
+
+    def test(self, call: Call) -> dict[str, Any]:
+        return self._desk.test(_fields(call), call.now_ms)
+
+    def cancel_and_new(self, call: Call) -> dict[str, Any]:
+        return self._desk.cancel_and_new(_fields(call), call.now_ms)
+
+    def cancel_named(self, call: Call) -> dict[str, Any]:
+        uuids, identifiers = _ids(call.params, MAX_CANCELLED)
+        return self._desk.cancel_named(uuids, identifiers, call.now_ms)
+
+    def cancel_open(self, call: Call) -> dict[str, Any]:
+        """Cancel open orders by market, quote currency and side."""
+        params = call.params
+        pairs, quotes, excluded = (params.texts(name) for name in ("pairs", "quote_currencies", "excluded_pairs"))
+        side = params.text("cancel_side") or "all"
+        if (pairs and quotes) or max(len(pairs), len(excluded)) > MAX_CANCELLED or side not in _SIDES:
+            raise order_refusal("validation_error", "pairs, quote_currencies, excluded_pairs, cancel_side: not valid.")
+        count = _number(params, "count", MAX_CANCELLED, MAX_CANCELLED_OPEN)
+        wanted = OpenFilter(
+            frozenset(pairs), frozenset(quotes), frozenset(excluded), _SIDES[side], count, _is_newest_first(params)
+        )
+        return self._desk.cancel_open(wanted, call.now_ms)
+
+    def named_orders(self, call: Call) -> list[dict[str, Any]]:
+        uuids, identifiers = _ids(call.params, MAX_NAMED)
+        return self._desk.named(uuids, identifiers, newest_first=_is_newest_first(call.params))
+
+    def legacy_orders(self, call: Call) -> list[dict[str, Any]]:
+        """Give orders as the address did that newer ones replace; whether it still answers live is not known."""
+        if call.params.texts("uuids") or call.params.texts("identifiers"):
+            return self.named_orders(call)
+        states = call.params.states(("wait", "watch", "done", "cancel"), ("wait",))
+        page, limit = _number(call.params, "page", 1, 1_000_000), _number(call.params, "limit", MAX_OPEN, MAX_OPEN)
+        return self._list(call.params, states, 0, EVER, page * limit)[(page - 1) * limit :]
 
     def order(self, call: Call) -> dict[str, Any]:
         return self._desk.order(call.params.text("uuid"), call.params.text("identifier"))
@@ -62,11 +99,31 @@ class PrivateSide:
     def _list(
         self, params: Params, states: Sequence[str] | None, start_ms: int, end_ms: int, limit: int
     ) -> list[dict[str, Any]]:
-        order_by = params.text("order_by") or "desc"
-        if states is None or order_by not in ("asc", "desc"):
-            raise order_refusal("validation_error", "state or order_by is not one of the valid ones.")
-        newest_first = order_by == "desc"
+        if states is None:
+            raise order_refusal("validation_error", "state is not one of the valid ones.")
+        newest_first = _is_newest_first(params)
         return self._desk.orders(states, params.text("market"), start_ms, end_ms, limit, newest_first=newest_first)
+
+
+def _fields(call: Call) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(call.body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise order_refusal("validation_error", "The body is not a JSON object.") from exc
+
+
+def _ids(params: Params, most: int) -> tuple[list[str], list[str]]:
+    uuids, identifiers = params.texts("uuids"), params.texts("identifiers")
+    if bool(uuids) == bool(identifiers) or len(uuids) + len(identifiers) > most:
+        raise order_refusal("validation_error", f"Give uuids[] or identifiers[], up to {most} of them.")
+    return uuids, identifiers
+
+
+def _is_newest_first(params: Params) -> bool:
+    order_by = params.text("order_by") or "desc"
+    if order_by not in ("asc", "desc"):
+        raise order_refusal("validation_error", f"order_by {order_by} is not asc or desc.")
+    return order_by == "desc"
 
 
 def _span(params: Params, now_ms: int) -> tuple[int, int]:

@@ -30,6 +30,8 @@ Handler = Callable[[Call], Any]
 _MARKET, _CANDLES, _TRADES = Limit("market", 10), Limit("candles", 10), Limit("crix-trades", 10)
 _TICKER, _BOOK = Limit("ticker", 10), Limit("orderbook", 10)
 _DEFAULT = Limit("default", 30, is_bucket=True)
+_ORDER_TEST = Limit("order-test", 8, is_bucket=True)
+_CANCEL_ALL = Limit("order-cancel-all", 1, per_s=2.0, is_bucket=True)
 ORIGIN = Limit("origin", 1, per_s=10.0)
 """A request with an `Origin` header comes from a browser: the exchange allows it one call in ten seconds."""
 
@@ -85,6 +87,14 @@ class RestApi:
             ("DELETE", "/v1/order"): Endpoint(_DEFAULT, private.cancel, is_private=True),
             ("GET", "/v1/orders/open"): Endpoint(_DEFAULT, private.open_orders, is_private=True),
             ("GET", "/v1/orders/closed"): Endpoint(_DEFAULT, private.closed_orders, is_private=True),
+            ("GET", "/v1/orders/uuids"): Endpoint(_DEFAULT, private.named_orders, is_private=True),
+            ("GET", "/v1/orders"): Endpoint(_DEFAULT, private.legacy_orders, is_private=True),
+            ("POST", "/v1/orders/test"): Endpoint(_ORDER_TEST, private.test, is_private=True, status=201),
+            ("POST", "/v1/orders/cancel_and_new"): Endpoint(
+                orders, private.cancel_and_new, is_private=True, status=201
+            ),
+            ("DELETE", "/v1/orders/uuids"): Endpoint(_DEFAULT, private.cancel_named, is_private=True),
+            ("DELETE", "/v1/orders/open"): Endpoint(_CANCEL_ALL, private.cancel_open, is_private=True),
         }
 
     async def answer(self, request: web.Request, path: str) -> web.Response:

@@ -63,7 +63,9 @@ async def serve(
         store = Store(config.folder / "account.sqlite", config.krw)
         try:
             clock = MarketClock(config.folder / "clock.json", config.start_ms, _span_of(exchange), config.speed)
-            await _serve(config, exchange, Desk(store, ExchangeQuotes(exchange)), clock, ready, stop)
+            board = FaultBoard(config.faults)
+            desk = Desk(store, ExchangeQuotes(exchange), board=board, smp_default=config.smp_default)
+            await _serve(config, exchange, desk, clock, board, ready, stop)
         finally:
             store.close()
 
@@ -73,10 +75,10 @@ async def _serve(
     exchange: SimulatedExchange,
     desk: Desk,
     clock: MarketClock,
+    board: FaultBoard,
     ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
-    board = FaultBoard(config.faults)
     hub = Hub(exchange, desk, clock, board)
     gate = Gatekeeper(config.access_key, config.secret_key)
     rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)

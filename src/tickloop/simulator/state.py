@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,6 +26,11 @@ _LIST_ORDERS = """
 select body from orders
 where state in (select value from json_each(?)) and market = coalesce(?, market) and created_ms >= ? and created_ms < ?
 order by seq * ? limit ?
+"""
+
+_NAMED_ORDERS = """
+select body from orders
+where uuid in (select value from json_each(?)) or identifier in (select value from json_each(?)) order by seq * ?
 """
 
 _SCHEMA = """
@@ -60,12 +65,20 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None)
+        except (OSError, sqlite3.OperationalError) as exc:
+            raise HomeNotWritableError(f"simulator account {path} cannot be written: {exc}") from exc
+        try:
             # `full`: an accepted order is on disk before its answer leaves, power cuts included.
             self._db.executescript("pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout=5000")
             self._migrate(krw)
-        except (OSError, sqlite3.OperationalError) as exc:
+        except sqlite3.OperationalError as exc:
+            self.close()
             raise HomeNotWritableError(f"simulator account {path} cannot be written: {exc}") from exc
+        except SchemaTooNewError:
+            self.close()
+            raise
         except sqlite3.DatabaseError as exc:
+            self.close()
             raise DataError(f"{path} is not a simulator account ({exc}); delete it to start the account over") from exc
 
     def account(self) -> Account:
@@ -82,6 +95,13 @@ class Store:
         else:
             found = self._orders("select body from orders where identifier = ?", (identifier,))
         return found[0] if found else None
+
+    def named(
+        self, *, uuids: Sequence[str] = (), identifiers: Sequence[str] = (), newest_first: bool = True
+    ) -> list[Order]:
+        """Give the orders of some ids that there are, by acceptance."""
+        sign = -1 if newest_first else 1
+        return self._orders(_NAMED_ORDERS, (json.dumps(list(uuids)), json.dumps(list(identifiers)), sign))
 
     def orders(
         self, states: Sequence[str], market: str | None, start_ms: int, end_ms: int, limit: int, *, newest_first: bool
@@ -100,13 +120,14 @@ class Store:
             done = self._db.execute("insert or ignore into identifier values (?)", (identifier,))
         return done.rowcount == 1
 
-    def save(self, order: Order, account: Account) -> None:
-        """Write an order as it is now and the balances that go with it."""
+    def save(self, orders: Iterable[Order], account: Account) -> None:
+        """Write orders as they are now and the balances that go with them."""
         with self._writing(), self._db:
             self._db.execute("begin immediate")
-            body = msgspec.json.encode(order).decode()
-            key = (order.uuid, order.identifier, order.market, order.state, order.created_ms)
-            self._db.execute(_PUT_ORDER, (*key, len(order.fills), body))
+            for order in orders:
+                body = msgspec.json.encode(order).decode()
+                key = (order.uuid, order.identifier, order.market, order.state, order.created_ms)
+                self._db.execute(_PUT_ORDER, (*key, len(order.fills), body))
             self._put_holdings(account)
 
     @contextmanager

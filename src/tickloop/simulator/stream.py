@@ -130,11 +130,13 @@ class Hub:
             return
         markets = {code for _, code in self._wanted} | self._desk.resting_markets
         for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
+            self._desk.advance(event.ts_ms)
             self._desk.on_trade(event.market, event.price, event.ts_ms)
             self._publish(event)
         for code in self._known:
             if self._at_ms < self._exchange.market(code).end_ms <= until_ms:
                 self._announce_end(code)
+        self._desk.advance(until_ms)
         self._at_ms = until_ms
         for subscriber in self._subscribers:
             self._queue(subscriber, subscriber.distortion.release(until_ms))
