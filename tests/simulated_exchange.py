@@ -27,9 +27,9 @@ class RunningSimulator:
 
 
 @contextmanager
-def running_simulator(folder: Path, speed: float = 240.0) -> Iterator[RunningSimulator]:
-    """Serve the shipped candles from 2024-01-22T00:00Z on a free port."""
-    config = SimulatorConfig(folder, "candles", START_MS, speed, ACCESS_KEY, SECRET_KEY)
+def running_simulator(folder: Path, speed: float = 240.0, start_ms: int = START_MS) -> Iterator[RunningSimulator]:
+    """Serve the shipped candles on a free port, by default from 2024-01-22T00:00Z."""
+    config = SimulatorConfig(folder, "candles", start_ms, speed, ACCESS_KEY, SECRET_KEY)
     urls: list[str] = []
     is_ready = threading.Event()
     loop = asyncio.new_event_loop()

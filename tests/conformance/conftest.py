@@ -19,12 +19,15 @@ DEADLINE_S = 180
 # Limits are counted in market time: at this speed no client meets one that the test does not order.
 SPEED = 120.0
 
+NOON_MS = 1_705_924_800_000
+"""2024-01-22T12:00Z: half a day of trades lies behind it."""
+
 RunClient = Callable[[str, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimulator]:
-    with running_simulator(tmp_path_factory.mktemp("conformance"), SPEED) as running:
+    with running_simulator(tmp_path_factory.mktemp("conformance"), SPEED, NOON_MS) as running:
         yield running
 
 

@@ -121,11 +121,8 @@ def meet(taker: Order, maker: Order, account: Account, mode: str, at_ms: int, ne
     if mode == "cancel_taker":
         return [end(*prevent(taker, account, _wanted(taker, price), at_price=price), "cancel", at_ms)]
     if mode == "reduce":
-        smaller_maker = _closed_when_empty(*prevent(maker, account, volume, at_price=price), "cancel", at_ms)
-        return [
-            smaller_maker,
-            _closed_when_empty(*prevent(taker, smaller_maker[1], volume, at_price=price), "cancel", at_ms),
-        ]
+        first = _cancelled_when_empty(*prevent(maker, account, volume, at_price=price), at_ms)
+        return [first, _cancelled_when_empty(*prevent(taker, first[1], volume, at_price=price), at_ms)]
     sold = fill(maker, account, price, volume, at_ms, new_id(), is_taker=False)
     done = [] if sold[0].remaining else [end(*sold, "done", at_ms)]
     account = (done or [sold])[-1][1]
