@@ -54,7 +54,7 @@ def test_books_have_levels_that_the_instruments_list(done: dict[str, Any]) -> No
     assert [book["market"] for book in done["books"]] == ["KRW-BTC", "KRW-ETH"]
     assert all(len(book["orderbook_units"]) == 5 for book in done["books"])
     assert float(done["instruments"][0]["tick_size"]) == 1_000
-    assert done["levelled_book"][0]["level"] > 0
+    assert float(done["levelled_book"][0]["level"]) == 10_000
 
 
 def test_order_lives_through_replacement_and_cancel(done: dict[str, Any]) -> None:

@@ -49,13 +49,15 @@ class Gatekeeper:
         self._secret = secret_key.encode()
         self._nonces = nonces or Nonces()
 
-    def check(self, authorization: str | None, hashable: frozenset[str]) -> None:
+    def check(self, authorization: str | None, hashable: frozenset[str], *, is_nonce_free: bool = False) -> None:
         """Pass a request of the account's owner.
 
         Args:
             authorization: the header, `Bearer <JWT>`.
             hashable: the texts whose SHA-512 the token may carry, from `hashable_texts`; empty for a request
                 without parameters.
+            is_nonce_free: a nonce may come again: on handshakes a common client sends the same token at each
+                reconnection, and whether the exchange minds is not known.
 
         Raises:
             RefusedError: 401 with the exchange's name for what is wrong.
@@ -67,7 +69,7 @@ class Gatekeeper:
         nonce = claims.get("nonce")
         if not isinstance(nonce, str) or not nonce:
             raise RefusedError(401, "jwt_verification", "The token has no nonce.")
-        if not self._nonces.use(nonce):
+        if not self._nonces.use(nonce) and not is_nonce_free:
             raise RefusedError(401, "nonce_used", "The nonce was used before.")
 
     def _claims(self, authorization: str | None) -> Mapping[str, Any]:

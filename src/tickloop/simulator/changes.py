@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from tickloop.simulator.account import Account, Holding
@@ -41,24 +40,25 @@ class AssetChange:
 Listener = Callable[[OrderChange | AssetChange], None]
 
 
-def order_changes(states: Sequence[Order], at_ms: int, *, is_new: bool) -> Iterator[OrderChange]:
-    """Yield what happened along the states of an order: wait, a trade per fill, then its end.
+def order_changes(before: Order | None, after: Order, at_ms: int, *, is_new: bool) -> Iterator[OrderChange]:
+    """Yield what happened to an order in one step: wait, or a trade, or a part prevented, and then its end.
 
     The order of the exchange's own messages is not documented; this one is our choice.
 
     Args:
-        states: from the one before the change (of a new order: as it was accepted), each with at most one fill more.
-        is_new: the order was accepted just now, so its fills are a taker's.
+        before: None of an order that was accepted just now.
+        after: with at most one fill more.
+        is_new: the order was accepted in the same breath, so its fills are a taker's.
     """
-    if is_new:
-        yield OrderChange("wait", states[0], at_ms)
-    for before, after in pairwise(states):
-        if len(after.fills) > len(before.fills):
-            yield OrderChange("trade", after, at_ms, after.fills[-1], is_maker=not is_new)
-        if after.prevented_volume != before.prevented_volume:
-            yield OrderChange("prevented", after, at_ms)
-        if before.is_open and not after.is_open:
-            yield OrderChange("done" if after.state == "done" else "cancel", after, at_ms)
+    if before is None:
+        yield OrderChange("wait", after, at_ms)
+        return
+    if len(after.fills) > len(before.fills):
+        yield OrderChange("trade", after, at_ms, after.fills[-1], is_maker=not is_new)
+    if after.prevented_volume != before.prevented_volume:
+        yield OrderChange("prevented", after, at_ms)
+    if before.is_open and not after.is_open:
+        yield OrderChange("done" if after.state == "done" else "cancel", after, at_ms)
 
 
 def asset_change(before: Account, after: Account, at_ms: int) -> AssetChange | None:

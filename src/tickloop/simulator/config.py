@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import Literal
 
 from tickloop.errors import SettingsError
 from tickloop.simulator.faultboard import Fault
+
+SMP_DEFAULTS = ("none", "cancel_maker")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SimulatorConfig:
     krw: Decimal = Decimal(1_000_000)
     binary_frames: bool = True
     order_limit_per_s: int = 8
-    smp_default: Literal["none", "cancel_maker"] = "none"
+    smp_default: str = "none"
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
@@ -55,6 +56,10 @@ class SimulatorConfig:
             (not 0 <= self.port <= 65_535, f"port {self.port}; valid: 0 (a free one) to 65535"),
             (not (self.krw.is_finite() and self.krw >= 0), f"krw {self.krw}; valid: 0 or more"),
             (self.order_limit_per_s < 1, f"order_limit_per_s {self.order_limit_per_s}; valid: 1 or more"),
+            (
+                self.smp_default not in SMP_DEFAULTS,
+                f"smp_default {self.smp_default!r}; valid: {', '.join(SMP_DEFAULTS)}",
+            ),
             (not (self.access_key and self.secret_key), "an empty key; valid: any access key and secret key"),
         ]
         for is_wrong, text in problems:

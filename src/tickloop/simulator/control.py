@@ -1,4 +1,4 @@
-"""The hand on the simulator, for tests and the demo: clock, truth and status. Only this machine may use it."""
+"""The hand on the simulator, for tests and the demo: clock, faults, truth and status. Only this machine may use it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from aiohttp import web
 
 from tickloop.domain.window import DAY_MS, Window
-from tickloop.errors import UnknownMarketError, WindowError
+from tickloop.errors import OperatorError, UnknownMarketError, WindowError
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
-from tickloop.simulator.faultboard import Fault, FaultBoard
-from tickloop.simulator.faults import Gap
+from tickloop.simulator.fault_orders import FaultOrders, fault_of_json
+from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.refusal import RefusedError
 from tickloop.simulator.stream import Hub, Subscriber
@@ -31,9 +31,16 @@ class ControlApi:
     """`/control/...`: JSON in, JSON out, no key, no budget."""
 
     def __init__(
-        self, exchange: SimulatedExchange, desk: Desk, hub: Hub, clock: MarketClock, board: FaultBoard
+        self,
+        exchange: SimulatedExchange,
+        desk: Desk,
+        hub: Hub,
+        clock: MarketClock,
+        board: FaultBoard,
+        orders: FaultOrders,
     ) -> None:
         self._board = board
+        self._orders = orders
         self._exchange = exchange
         self._desk = desk
         self._hub = hub
@@ -62,6 +69,8 @@ class ControlApi:
             return _json(200, await handler(request))
         except RefusedError as refused:
             return _json(refused.status, refused.body)
+        except OperatorError as exc:
+            return _json(500, RefusedError(500, "internal_server_error", str(exc)).body)
 
     async def _clock_state(self, _request: web.Request) -> dict[str, Any]:
         return {
@@ -113,29 +122,16 @@ class ControlApi:
     async def _order_fault(self, request: web.Request) -> dict[str, Any]:
         """Put a fault on the board; a gap begins, and a drop strikes, at once."""
         try:
-            fault = msgspec.json.decode(await request.read(), type=Fault)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            fields = ", ".join(Fault.__struct_fields__)
-            raise RefusedError(400, "invalid_parameter", f"{exc}; valid fields: {fields}") from exc
-        if fault.market and fault.market not in self._exchange.markets:
-            raise RefusedError(400, "invalid_parameter", f"market {fault.market!r} is not one of the simulator's")
-        now_ms = self._clock.now_ms()
-        number = self._board.add(fault, now_ms)
-        if fault.kind == "gap":
-            self._withhold(fault, now_ms)
-        self._hub.on_fault(fault)
-        return {"number": number, "market_ms": now_ms}
+            number = self._orders.order(fault_of_json(await request.read()))
+        except ValueError as exc:
+            raise RefusedError(400, "invalid_parameter", str(exc)) from exc
+        return {"number": number, "market_ms": self._clock.now_ms()}
 
     async def _clear_faults(self, request: web.Request) -> dict[str, Any]:
         number = request.query.get("number")
         if number is not None and not number.isdecimal():
             raise RefusedError(400, "invalid_parameter", f"number {number!r} is not one of a fault")
         return {"cleared": self._board.clear(None if number is None else int(number))}
-
-    def _withhold(self, fault: Fault, now_ms: int) -> None:
-        self._hub.advance(now_ms)  # what happened until now was told
-        for market in (fault.market,) if fault.market else self._exchange.markets:
-            self._exchange.withhold(Gap(market, now_ms + 1, now_ms + 1 + fault.for_ms, fault.is_refused_by_rest))
 
     async def _status(self, request: web.Request) -> dict[str, Any]:
         now_ms = self._clock.now_ms()

@@ -1,20 +1,21 @@
-"""The private side: takes orders, fills them, remembers them, and answers what became of them."""
+"""The private side: takes orders, fills them, cancels them, and answers what became of them."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from tickloop.domain.rules import fee_rate, max_total, min_total
-from tickloop.simulator.account import QUOTE, Account, balance_object, base_of, plain
+from tickloop.domain.rules import fee_rate
+from tickloop.simulator.account import Account, plain
+from tickloop.simulator.answers import balance_objects, batch_object, chance_object
 from tickloop.simulator.book import Level
-from tickloop.simulator.changes import AssetChange, Listener, OrderChange, asset_change, order_changes
+from tickloop.simulator.changes import Listener, OrderChange
 from tickloop.simulator.faultboard import FaultBoard
+from tickloop.simulator.keeper import Keeper, not_found
 from tickloop.simulator.matching import Step, accept, end, fill_resting, is_passed_by, match
-from tickloop.simulator.order import Order, OrderSide, order_object
+from tickloop.simulator.order import ASK, BID, OpenFilter, Order, OrderSide, order_object
 from tickloop.simulator.placing import REMAIN_ONLY, Ticket, check_rules, identifier_of, parse_ticket, replacement
 from tickloop.simulator.refusal import RefusedError, order_refusal
 from tickloop.simulator.state import Counts, Store
@@ -33,30 +34,22 @@ class Quotes(Protocol):
     def levels(self, market: str, side: OrderSide, at_ms: int) -> Sequence[Level]:
         """Give what an order of this side takes, best first."""
 
+    def print_fill(self, market: str, price: Decimal, volume: Decimal, taker: OrderSide, ts_ms: int) -> None:
+        """Let everybody see a fill, where prices are not from a recording; else do nothing."""
 
-@dataclass(frozen=True)
-class OpenFilter:
-    """Which open orders a batch cancel means; an empty set is no restriction."""
 
-    pairs: frozenset[str]
-    quotes: frozenset[str]
-    excluded: frozenset[str]
-    sides: frozenset[str]
-    count: int
-    newest_first: bool
+class _Cancel(NamedTuple):
+    """A cancel that was answered and is not done yet."""
 
-    def passes(self, order: Order) -> bool:
-        quote = order.market.partition("-")[0]
-        return (
-            (not self.pairs or order.market in self.pairs)
-            and (not self.quotes or quote in self.quotes)
-            and order.market not in self.excluded
-            and order.side in self.sides
-        )
+    at_ms: int
+    then: Callable[[int], None] | None
 
 
 class Desk:
-    """One account. Every change is on disk before the call that made it returns."""
+    """One account. Every change is on disk before the call that made it returns.
+
+    A cancel that a fault delays is kept in memory only: a kill in between leaves the order open.
+    """
 
     def __init__(
         self,
@@ -66,26 +59,37 @@ class Desk:
         board: FaultBoard | None = None,
         smp_default: str = "none",
     ) -> None:
+        """Open the desk.
+
+        Args:
+            new_id: gives uuids of orders and fills.
+            smp_default: what happens when the account's own orders meet and the taker names nothing.
+        """
         self._store = store
-        self._board = board or FaultBoard()
-        self._smp_default = smp_default
-        self._later: list[tuple[int, Callable[[int], None]]] = []
+        self._keeper = Keeper(store)
         self._quotes = quotes
         self._new_id = new_id
-        self._account = store.account()
-        self._listeners: list[Listener] = []
-        self._resting: dict[str, dict[str, Order]] = {}
-        for order in store.open_orders():
-            self._rest(order)
+        self._board = board or FaultBoard()
+        self._smp_default = smp_default
+        self._cancels: dict[str, _Cancel] = {}  # at most one for each open order
 
     @property
     def account(self) -> Account:
-        return self._account
+        return self._keeper.account
 
     @property
     def resting_markets(self) -> set[str]:
         """Markets whose trades may fill an order."""
-        return {market for market, orders in self._resting.items() if orders}
+        return self._keeper.resting_markets
+
+    @property
+    def next_ms(self) -> int | None:
+        """Give when a delayed cancel takes effect, or None."""
+        return min((cancel.at_ms for cancel in self._cancels.values()), default=None)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every change from now on, in order, after it is on disk."""
+        self._keeper.listen(listener)
 
     def place(self, fields: Mapping[str, Any], at_ms: int) -> dict[str, Any]:
         """Take an order and fill it at the book of this moment; give it as it was on acceptance, still `wait`.
@@ -95,19 +99,17 @@ class Desk:
         Raises:
             RefusedError: the order does not exist.
         """
-        identifier = identifier_of(fields)
-        if identifier is not None and not self._store.use_identifier(identifier):
-            raise order_refusal("duplicated_identifier", "The identifier was used before.")
+        self._use(identifier_of(fields))
         ticket, levels = self._checked(fields, at_ms)
-        accepted, account = self._accepted(ticket, at_ms)
-        across = [one for one in self._resting.get(ticket.market, {}).values() if one.side != ticket.side]
-        self._keep(match(accepted, account, levels, at_ms, self._new_id, across, self._smp_default), at_ms, accepted)
-        return order_object(accepted)
+        return order_object(self._enter(ticket, levels, at_ms, self._new_id()))
 
     def test(self, fields: Mapping[str, Any], at_ms: int) -> dict[str, Any]:
         """Check an order as `place` does and give what it would be; nothing is kept, its identifier stays free."""
+        identifier = identifier_of(fields)
+        if identifier is not None and self._store.is_used(identifier):
+            raise _duplicated()
         ticket, _ = self._checked(fields, at_ms)
-        return order_object(self._accepted(ticket, at_ms)[0])
+        return order_object(self._accepted(ticket, at_ms, self._new_id())[0])
 
     def cancel(self, uuid: str | None, identifier: str | None, at_ms: int) -> dict[str, Any]:
         """Cancel an open order; give it as it was before, as the exchange does.
@@ -115,9 +117,7 @@ class Desk:
         Raises:
             RefusedError: 404 `order_not_found` when there is no such open order.
         """
-        order = self._find(uuid, identifier)
-        if not order.is_open:
-            raise _not_found()
+        order = self._open(uuid, identifier)
         self._cancel(order.uuid, at_ms)
         return order_object(order)
 
@@ -125,25 +125,21 @@ class Desk:
         """Cancel an order and put another in its place once that is done; give the old one and the new one's names.
 
         Raises:
-            RefusedError: nothing was changed.
+            RefusedError: nothing was changed, but the new identifier is used up.
         """
         texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-        order = self._find(texts.get("prev_order_uuid"), texts.get("prev_order_identifier"))
-        if not order.is_open:
-            raise _not_found()
+        order = self._open(texts.get("prev_order_uuid"), texts.get("prev_order_identifier"))
+        if order.uuid in self._cancels:
+            raise not_found()
         wanted = replacement(fields, order)
-        self._checked(wanted, at_ms)
-        identifier = identifier_of(wanted)
-        if identifier is not None and not self._store.use_identifier(identifier):
-            raise order_refusal("duplicated_identifier", "The identifier was used before.")
+        self._use(identifier_of(wanted))
+        ticket, _ = self._checked(wanted, at_ms)
+        _, free = end(order, self.account, "cancel", at_ms)
         new_uuid = self._new_id()
+        accept(ticket, free, fee_rate(ticket.market, at_ms), at_ms, new_uuid)  # what the old one frees counts
         is_rest = texts.get("new_volume") == REMAIN_ONLY
-
-        def replace(when_ms: int) -> None:
-            self._replace(order.uuid, new_uuid, wanted, when_ms, is_rest=is_rest)
-
-        self._cancel(order.uuid, at_ms, replace)
-        names = {"new_order_uuid": new_uuid, "new_order_identifier": identifier}
+        self._cancel(order.uuid, at_ms, lambda ms: self._replace(order.uuid, new_uuid, wanted, ms, is_rest=is_rest))
+        names = {"new_order_uuid": new_uuid, "new_order_identifier": ticket.identifier}
         return {**order_object(order), **{name: value for name, value in names.items() if value is not None}}
 
     def cancel_named(self, uuids: Sequence[str], identifiers: Sequence[str], at_ms: int) -> dict[str, Any]:
@@ -156,21 +152,26 @@ class Desk:
 
     def cancel_open(self, wanted: OpenFilter, at_ms: int) -> dict[str, Any]:
         """Cancel open orders that a filter passes; tell which."""
-        orders = [one for book in self._resting.values() for one in book.values() if wanted.passes(one)]
-        orders.sort(key=lambda one: one.created_ms, reverse=wanted.newest_first)
+        orders = [order for order in self._keeper.all_resting() if wanted.passes(order)]
+        orders.sort(key=lambda order: order.created_ms, reverse=wanted.newest_first)
         return self._cancel_all(orders[: wanted.count], [], at_ms)
 
     def advance(self, at_ms: int) -> None:
-        """Do what was put off until now."""
-        due = [one for one in self._later if one[0] <= at_ms]
-        self._later = [one for one in self._later if one[0] > at_ms]
-        for when_ms, act in due:
-            act(when_ms)
+        """Do the cancels that were put off until now."""
+        due = sorted((cancel.at_ms, name) for name, cancel in self._cancels.items() if cancel.at_ms <= at_ms)
+        for when_ms, name in due:
+            self._end(name, when_ms, self._cancels.pop(name).then)
 
-    def named(self, uuids: Sequence[str], identifiers: Sequence[str], *, newest_first: bool) -> list[dict[str, Any]]:
-        """Give orders by their ids, without their trades."""
-        found = self._store.named(uuids=uuids, identifiers=identifiers, newest_first=newest_first)
-        return [order_object(order) for order in found]
+    def on_trade(self, market: str, price: float, ts_ms: int) -> None:
+        """Fill the resting orders that a trade of the market passed."""
+        resting = self._keeper.resting(market)
+        if not resting:
+            return
+        printed = Decimal(repr(price))
+        for order in resting:
+            if is_passed_by(order, printed, ts_ms):
+                self._print(self._keeper.keep(fill_resting(order, self.account, ts_ms, self._new_id()), ts_ms))
+                self._cancels.pop(order.uuid, None)
 
     def order(self, uuid: str | None, identifier: str | None) -> dict[str, Any]:
         """Give one order with its trades, open or ended.
@@ -178,7 +179,12 @@ class Desk:
         Raises:
             RefusedError: 404 `order_not_found`.
         """
-        return order_object(self._find(uuid, identifier), with_trades=True)
+        return order_object(self._keeper.find(uuid, identifier), with_trades=True)
+
+    def named(self, uuids: Sequence[str], identifiers: Sequence[str], *, newest_first: bool) -> list[dict[str, Any]]:
+        """Give orders by their ids, without their trades."""
+        found = self._store.named(uuids=uuids, identifiers=identifiers, newest_first=newest_first)
+        return [order_object(order) for order in found]
 
     def orders(
         self, states: Sequence[str], market: str | None, start_ms: int, end_ms: int, limit: int, *, newest_first: bool
@@ -188,55 +194,14 @@ class Desk:
         return [order_object(order) for order in found]
 
     def balances(self) -> list[dict[str, str | bool]]:
-        """Give KRW and every currency that is held."""
-        holdings = {QUOTE: self._account.holding(QUOTE), **self._account.holdings}
-        return [
-            balance_object(currency, holding)
-            for currency, holding in holdings.items()
-            if holding.total or currency == QUOTE
-        ]
+        return balance_objects(self.account)
 
     def chance(self, market: str, at_ms: int) -> dict[str, Any]:
-        """Give what may be ordered in a market: fees, limits and the two balances."""
         self._require_known(market)
-        base, fee, least = base_of(market), plain(fee_rate(market, at_ms)), plain(min_total(market, at_ms))
-        kinds = ["best_fok", "best_ioc", "limit", "limit_fok", "limit_ioc"]
-        return {
-            "bid_fee": fee,
-            "ask_fee": fee,
-            "maker_bid_fee": fee,
-            "maker_ask_fee": fee,
-            "market": {
-                "id": market,
-                "name": f"{base}/{QUOTE}",
-                "order_types": ["limit"],
-                "order_sides": ["ask", "bid"],
-                "bid_types": [*kinds, "price"],
-                "ask_types": [*kinds, "market"],
-                "bid": {"currency": QUOTE, "min_total": least},
-                "ask": {"currency": base, "min_total": least},
-                "max_total": plain(max_total(market, at_ms)),
-                "state": "active" if self._quotes.is_trading(market, at_ms) else "preview",
-            },
-            "bid_account": balance_object(QUOTE, self._account.holding(QUOTE)),
-            "ask_account": balance_object(base, self._account.holding(base)),
-        }
-
-    def on_trade(self, market: str, price: float, ts_ms: int) -> None:
-        """Fill the resting orders that a trade of the market passed."""
-        resting = self._resting.get(market)
-        if not resting:
-            return
-        printed = Decimal(repr(price))
-        for order in [order for order in resting.values() if is_passed_by(order, printed, ts_ms)]:
-            self._keep(fill_resting(order, self._account, ts_ms, self._new_id()), ts_ms)
+        return chance_object(market, self.account, at_ms, is_trading=self._quotes.is_trading(market, at_ms))
 
     def counts(self) -> Counts:
         return self._store.counts()
-
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with every change from now on, in order, after it is on disk."""
-        self._listeners.append(listener)
 
     def _checked(self, fields: Mapping[str, Any], at_ms: int) -> tuple[Ticket, Sequence[Level]]:
         ticket = parse_ticket(fields)
@@ -245,82 +210,66 @@ class Desk:
         check_rules(ticket, self._quotes.last_price(ticket.market, at_ms), levels, at_ms)
         return ticket, levels
 
-    def _accepted(self, ticket: Ticket, at_ms: int, uuid: str | None = None) -> Step:
-        return accept(ticket, self._account, fee_rate(ticket.market, at_ms), at_ms, uuid or self._new_id())
+    def _accepted(self, ticket: Ticket, at_ms: int, uuid: str) -> Step:
+        return accept(ticket, self.account, fee_rate(ticket.market, at_ms), at_ms, uuid)
+
+    def _enter(self, ticket: Ticket, levels: Sequence[Level], at_ms: int, uuid: str) -> Order:
+        """Accept an order and let it take the book; give it as it was on acceptance."""
+        accepted, account = self._accepted(ticket, at_ms, uuid)
+        across = [one for one in self._keeper.resting(ticket.market) if one.side != ticket.side]
+        steps = match(accepted, account, levels, at_ms, self._new_id, across, self._smp_default)
+        self._print(self._keeper.keep(steps, at_ms, accepted.uuid), accepted.uuid)
+        return accepted
+
+    def _use(self, identifier: str | None) -> None:
+        if identifier is not None and not self._store.use_identifier(identifier):
+            raise _duplicated()
+
+    def _open(self, uuid: str | None, identifier: str | None) -> Order:
+        order = self._keeper.find(uuid, identifier)
+        if not order.is_open:
+            raise not_found()
+        return order
 
     def _cancel(self, uuid: str, at_ms: int, then: Callable[[int], None] | None = None) -> None:
         """End an open order, at once or, under a fault, later; `then` is called once that is done."""
+        if uuid in self._cancels:
+            return
         slow = self._board.strike("slow_cancel")
         if slow is not None:
-            self._later.append((at_ms + slow.for_ms, lambda when_ms: self._end(uuid, when_ms, then)))
+            self._cancels[uuid] = _Cancel(at_ms + slow.for_ms, then)
         else:
             self._end(uuid, at_ms, then)
 
     def _end(self, uuid: str, at_ms: int, then: Callable[[int], None] | None) -> None:
-        order = self._store.find(uuid=uuid)
-        if order is not None and order.is_open:  # it may have been filled while the cancel was on its way
-            self._keep([(order, self._account), end(order, self._account, "cancel", at_ms)], at_ms)
+        order = self._keeper.find(uuid, None)
+        if order.is_open:  # it may have been filled while the cancel was on its way
+            self._keeper.keep([end(order, self.account, "cancel", at_ms)], at_ms)
             if then is not None:
                 then(at_ms)
 
     def _replace(self, old_uuid: str, new_uuid: str, wanted: Mapping[str, Any], at_ms: int, *, is_rest: bool) -> None:
-        old = self._store.find(uuid=old_uuid)
-        assert old is not None, "an order that was cancelled is kept"
         if is_rest:
-            wanted = {**wanted, "volume": plain(old.remaining)}
+            wanted = {**wanted, "volume": plain(self._keeper.find(old_uuid, None).remaining)}
         try:
-            ticket, levels = self._checked(wanted, at_ms)
-            accepted, account = self._accepted(ticket, at_ms, new_uuid)
+            self._enter(*self._checked(wanted, at_ms), at_ms, new_uuid)
         except RefusedError:
             return  # the rest is too small, or the market has ended: the old one is cancelled and no new one comes
-        across = [one for one in self._resting.get(ticket.market, {}).values() if one.side != ticket.side]
-        self._keep(match(accepted, account, levels, at_ms, self._new_id, across, self._smp_default), at_ms, accepted)
 
     def _cancel_all(self, orders: Sequence[Order], missing: list[dict[str, str]], at_ms: int) -> dict[str, Any]:
-        failed = missing + [_named(one) for one in orders if not one.is_open]
-        done = [one for one in orders if one.is_open]
-        for one in done:
-            self._cancel(one.uuid, at_ms)
-        return {
-            "success": {"count": len(done), "orders": [_named(one) for one in done]},
-            "failed": {"count": len(failed), "orders": failed},
-        }
-
-    def _keep(self, steps: Sequence[Step], at_ms: int, accepted: Order | None = None) -> None:
-        """Write what orders went through and tell of it; `accepted` is the one that is new."""
-        before, account = self._account, steps[-1][1]
-        paths: dict[str, list[Order]] = {}
-        for order, _ in steps:
-            known = self._resting.get(order.market, {}).get(order.uuid)
-            paths.setdefault(order.uuid, [] if known is None or known == order else [known]).append(order)
-        self._store.save([path[-1] for path in paths.values()], account)
-        self._account = account
-        for path in paths.values():
-            order = path[-1]
-            self._resting.get(order.market, {}).pop(order.uuid, None)
+        for order in orders:
             if order.is_open:
-                self._rest(order)
-        for path in paths.values():
-            is_new = accepted is not None and path[-1].uuid == accepted.uuid
-            for change in order_changes(path, at_ms, is_new=is_new):
-                self._tell(change)
-        if (moved := asset_change(before, account, at_ms)) is not None:
-            self._tell(moved)
+                self._cancel(order.uuid, at_ms)
+        return batch_object([one for one in orders if one.is_open], [one for one in orders if not one.is_open], missing)
 
-    def _tell(self, change: OrderChange | AssetChange) -> None:
-        for listener in self._listeners:
-            listener(change)
-
-    def _rest(self, order: Order) -> None:
-        self._resting.setdefault(order.market, {})[order.uuid] = order
-
-    def _find(self, uuid: str | None, identifier: str | None) -> Order:
-        if uuid is None and identifier is None:
-            raise order_refusal("validation_error", "uuid or identifier is missing.")
-        order = self._store.find(uuid=uuid, identifier=identifier)
-        if order is None:
-            raise _not_found()
-        return order
+    def _print(self, changes: Sequence[OrderChange], new_uuid: str = "") -> None:
+        """Show fills to the market: of two own orders that met, the taker's only."""
+        for change in changes:
+            if change.fill is not None and new_uuid in ("", change.order.uuid):
+                passive = ASK if change.order.side == BID else BID
+                taker = passive if change.is_maker else change.order.side
+                fill = change.fill
+                self._quotes.print_fill(change.order.market, fill.price, fill.volume, taker, fill.ts_ms)
 
     def _require_known(self, market: str) -> None:
         if not self._quotes.is_known(market):
@@ -333,10 +282,5 @@ class Desk:
             raise RefusedError(403, "market_offline", f"{market} has no price: its recording has not begun or is over.")
 
 
-def _not_found() -> RefusedError:
-    return RefusedError(404, "order_not_found", "There is no such order.")
-
-
-def _named(order: Order) -> dict[str, str]:
-    names = {"uuid": order.uuid, "market": order.market, "identifier": order.identifier}
-    return {name: value for name, value in names.items() if value is not None}
+def _duplicated() -> RefusedError:
+    return order_refusal("duplicated_identifier", "The identifier was used before.")

@@ -42,7 +42,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One order for trouble. Fields that a kind does not use are ignored; an empty filter matches everything.
 
     Attributes:
-        path: REST paths that begin like this.
+        path, method: REST paths that begin like this, and the request's method (`POST`).
         market, type: market code and type of a stream message.
         user_agent: connections whose User-Agent contains this text.
         count: how often it strikes; 0 is without limit.
@@ -55,6 +55,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     kind: FaultKind
     path: str = ""
+    method: str = ""
     market: str = ""
     type: str = ""
     user_agent: str = ""
@@ -91,7 +92,14 @@ class FaultBoard:
         return len(gone)
 
     def strike(
-        self, kind: FaultKind, *, path: str = "", market: str = "", stream: str = "", user_agent: str = ""
+        self,
+        kind: FaultKind,
+        *,
+        path: str = "",
+        method: str = "",
+        market: str = "",
+        stream: str = "",
+        user_agent: str = "",
     ) -> Fault | None:
         """Give the fault that strikes on this occasion and count it; None when none does.
 
@@ -99,8 +107,11 @@ class FaultBoard:
             stream: type of a stream message.
         """
         for placed in self._placed.values():
-            if placed.fault.kind == kind and _matches(placed.fault, path, market, stream, user_agent) and placed.take():
-                return placed.fault
+            fault = placed.fault
+            if fault.kind != kind or fault.method not in ("", method):
+                continue
+            if _matches(fault, path, market, stream, user_agent) and placed.take():
+                return fault
         return None
 
     def holds(

@@ -15,7 +15,7 @@ import msgspec
 from tickloop.domain.rules import floor_qty
 from tickloop.simulator.account import EXACT, QUOTE, ZERO, Account, base_of, times
 from tickloop.simulator.book import Level
-from tickloop.simulator.order import BID, Fill, Order, OrderSide, State
+from tickloop.simulator.order import BID, Fill, Order, State
 from tickloop.simulator.placing import Ticket
 from tickloop.simulator.refusal import order_refusal
 
@@ -84,18 +84,17 @@ def match(
         own: resting orders of the account on the opposite side.
     """
     steps: list[Step] = [(order, account)]
-    usable = [level for level in levels if _reaches(order, level.price)]
-    usable = usable[:1] if order.ord_type == "best" else usable
-    met = [one for one in own if one.price is not None and _reaches(order, one.price)]
-    if order.time_in_force == "post_only" and (usable or met):
+    mode = order.smp_type or smp_default
+    queue = _best_first(order, levels, own)
+    if order.time_in_force == "post_only" and queue:
         return [*steps, end(order, account, "cancel", at_ms)]
-    if order.time_in_force == "fok" and not _is_filled_by(order, usable):
+    if order.time_in_force == "fok" and not _is_filled_by(order, queue, mode):
         return [*steps, end(order, account, "cancel", at_ms)]
-    for found in _best_first(order.side, usable, met):
+    for found in queue:
         if not order.is_open or not order.remaining:
             break
         if isinstance(found, Order):
-            steps += meet(order, found, account, order.smp_type or smp_default, at_ms, new_id)
+            steps += meet(order, found, account, mode, at_ms, new_id)
         elif (volume := min(found.qty, _wanted(order, found.price))) > 0:
             steps.append(fill(order, account, found.price, volume, at_ms, new_id(), is_taker=True))
         order, account = _last_of(order.uuid, steps), steps[-1][1]
@@ -195,14 +194,20 @@ def fill(
     return filled, account
 
 
-def _best_first(side: OrderSide, levels: Sequence[Level], own: Sequence[Order]) -> list[Level | Order]:
-    """Put levels and own orders in the order in which a taker meets them; at one price the others stood first."""
-    sign = 1 if side == BID else -1
+def _best_first(order: Order, levels: Sequence[Level], own: Sequence[Order]) -> list[Level | Order]:
+    """Put levels and own orders that an order reaches into the order in which it meets them.
+
+    At one price the others stood first. A `best` order reaches the best price alone.
+    """
+    sign = 1 if order.side == BID else -1
     keyed: list[tuple[Decimal, int, int, Level | Order]] = [
         *((sign * level.price, 0, place, level) for place, level in enumerate(levels)),
         *((sign * (one.price or ZERO), 1, place, one) for place, one in enumerate(own)),
     ]
-    return [found for _, _, _, found in sorted(keyed, key=lambda one: one[:3])]
+    keyed = sorted((one for one in keyed if _reaches(order, sign * one[0])), key=lambda one: one[:3])
+    if order.ord_type == "best":
+        keyed = [one for one in keyed if one[0] == keyed[0][0]]
+    return [found for _, _, _, found in keyed]
 
 
 def _last_of(uuid: str, steps: Sequence[Step]) -> Order:
@@ -223,8 +228,17 @@ def _wanted(order: Order, price: Decimal) -> Decimal:
     return floor_qty(EXACT.divide(order.remaining, price)) if order.spends_krw else order.remaining
 
 
-def _is_filled_by(order: Order, levels: Sequence[Level]) -> bool:
+def _is_filled_by(order: Order, queue: Sequence[Level | Order], mode: str) -> bool:
+    """Tell whether an order would be executed whole; meeting an own order that cuts or ends it is not execution."""
     left = order.remaining
-    for level in levels:
-        left = EXACT.subtract(left, times(level.price, level.qty) if order.spends_krw else level.qty)
+    for found in queue:
+        if left <= 0:
+            break
+        if isinstance(found, Order):
+            if mode == "cancel_maker":
+                continue
+            if mode != "none":
+                return False
+        price, volume = (found.price or ZERO, found.remaining) if isinstance(found, Order) else found
+        left = EXACT.subtract(left, times(price, volume) if order.spends_krw else volume)
     return left <= 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal
@@ -92,6 +93,27 @@ class Order(msgspec.Struct, frozen=True):
         for fill in self.fills:
             total = EXACT.add(total, fill.volume)
         return total
+
+
+@dataclass(frozen=True)
+class OpenFilter:
+    """Which open orders a batch cancel means; an empty set is no restriction."""
+
+    pairs: frozenset[str]
+    quotes: frozenset[str]
+    excluded: frozenset[str]
+    sides: frozenset[str]
+    count: int
+    newest_first: bool
+
+    def passes(self, order: Order) -> bool:
+        quote = order.market.partition("-")[0]
+        return (
+            (not self.pairs or order.market in self.pairs)
+            and (not self.quotes or quote in self.quotes)
+            and order.market not in self.excluded
+            and order.side in self.sides
+        )
 
 
 def order_object(order: Order, *, with_trades: bool = False) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import msgspec
 
 from tickloop.domain.rules import EVER
 from tickloop.domain.window import DAY_MS
-from tickloop.simulator.desk import Desk, OpenFilter
-from tickloop.simulator.order import ASK, BID
+from tickloop.simulator.desk import Desk
+from tickloop.simulator.order import ASK, BID, OpenFilter
 from tickloop.simulator.params import Call, Params
 from tickloop.simulator.refusal import RefusedError, order_refusal
 
@@ -49,11 +49,13 @@ class PrivateSide:
         return self._desk.cancel_and_new(_fields(call), call.now_ms)
 
     def cancel_named(self, call: Call) -> dict[str, Any]:
+        _refuse_body(call)
         uuids, identifiers = _ids(call.params, MAX_CANCELLED)
         return self._desk.cancel_named(uuids, identifiers, call.now_ms)
 
     def cancel_open(self, call: Call) -> dict[str, Any]:
         """Cancel open orders by market, quote currency and side."""
+        _refuse_body(call)
         params = call.params
         pairs, quotes, excluded = (params.texts(name) for name in ("pairs", "quote_currencies", "excluded_pairs"))
         side = params.text("cancel_side") or "all"
@@ -110,6 +112,12 @@ def _fields(call: Call) -> dict[str, Any]:
         return msgspec.json.decode(call.body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise order_refusal("validation_error", "The body is not a JSON object.") from exc
+
+
+def _refuse_body(call: Call) -> None:
+    # The cancel of one order takes a body too: pyupbit sends one, and whether it is refused live is not known.
+    if call.body:
+        raise order_refusal("QUERY_PARAMETER_NOT_SUPPORTED", "Parameters of this request belong into the query.")
 
 
 def _ids(params: Params, most: int) -> tuple[list[str], list[str]]:

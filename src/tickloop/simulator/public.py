@@ -52,7 +52,7 @@ class PublicSide:
         """Give candles of one second; older than three months there are none."""
         market, candles = self._candles(SECONDS, call)
         oldest = call.now_ms - SECONDS_KEPT_MS
-        return candle_objects(market, candles.take(slice(0, int((candles.ts_open >= oldest).sum()))), 1)
+        return candle_objects(market, candles.take(slice(0, int((candles.ts_open >= oldest).sum()))))
 
     def days(self, call: Call) -> list[dict[str, Any]]:
         """Give candles of UTC days, each with its change against the day before."""

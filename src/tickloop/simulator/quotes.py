@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
+from tickloop.domain.market import Side
+from tickloop.domain.rules import QTY_STEP
 from tickloop.simulator.book import Level
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.order import BID, OrderSide
+
+
+@runtime_checkable
+class PrintsFills(Protocol):
+    """An exchange whose prices are made while it runs: a client's fill is a trade that everybody sees."""
+
+    @property
+    def prints_fills(self) -> bool: ...
+
+    def print_trade(self, market: str, price: float, qty_e8: int, side: Side, ts_ms: int) -> int:
+        """Print a trade; give its id."""
 
 
 class ExchangeQuotes:
@@ -33,3 +47,10 @@ class ExchangeQuotes:
         book = self._exchange.market(market).book(at_ms)
         assert book is not None, "a market that trades has a book"
         return book.asks if side == BID else book.bids
+
+    def print_fill(self, market: str, price: Decimal, volume: Decimal, taker: OrderSide, ts_ms: int) -> None:
+        """Print a fill where the exchange prints them; from a recording it stays the client's own."""
+        exchange: object = self._exchange
+        if isinstance(exchange, PrintsFills) and exchange.prints_fills:
+            side = Side.BUY if taker == BID else Side.SELL
+            exchange.print_trade(market, float(price), int(volume / QTY_STEP), side, ts_ms)

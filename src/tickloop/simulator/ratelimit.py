@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from math import floor
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 CLIENTS_KEPT = 4_096
 """Budgets kept per limiter; the one unused for longest goes first, and its client starts with a full one."""
@@ -31,6 +31,44 @@ class Verdict:
     is_allowed: bool
     header: str
     """Value of `Remaining-Req`."""
+
+
+class _Record(NamedTuple):
+    """What is held against one client, in market seconds."""
+
+    refusals: float = 0.0
+    at_s: float = 0.0
+    blocks: int = 0
+    until_s: float = 0.0
+
+
+class Penalties:
+    """Who goes on after a refusal is blocked (418), each time for twice as long.
+
+    Only the fact is documented (Upbit developer centre, rate limits); the numbers are our choice: PATIENCE refusals
+    within about FORGIVING_S, then BLOCK_S doubled with each block up to LONGEST_S, forgotten after LONGEST_S without.
+    """
+
+    PATIENCE, FORGIVING_S, BLOCK_S, LONGEST_S = 30, 10.0, 10.0, 3_600.0
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[str, _Record] = OrderedDict()
+
+    def blocked_s(self, client: str, now_s: float) -> float:
+        """Give for how long a client is still blocked; 0 when it is not."""
+        return max(self._records.get(client, _Record()).until_s - now_s, 0.0)
+
+    def refused(self, client: str, now_s: float) -> None:
+        """Count a refusal, and block the client when there were too many."""
+        old = self._records.pop(client, _Record(at_s=now_s))
+        refusals = max(old.refusals - (now_s - old.at_s) * self.PATIENCE / self.FORGIVING_S, 0.0) + 1
+        blocks, until_s = old.blocks if now_s < old.until_s + self.LONGEST_S else 0, old.until_s
+        if refusals > self.PATIENCE:
+            until_s = now_s + min(self.BLOCK_S * 2**blocks, self.LONGEST_S)
+            refusals, blocks = 0.0, blocks + 1
+        self._records[client] = _Record(refusals, now_s, blocks, until_s)
+        if len(self._records) > CLIENTS_KEPT:
+            self._records.popitem(last=False)
 
 
 class _Budget(Protocol):

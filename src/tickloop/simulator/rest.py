@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,9 @@ from tickloop.simulator.params import Call, Params
 from tickloop.simulator.periods import MONTHS, WEEKS, YEARS
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
-from tickloop.simulator.ratelimit import Limit, RateLimiter, Verdict
+from tickloop.simulator.ratelimit import Limit, Penalties, RateLimiter, Verdict
 from tickloop.simulator.refusal import RefusedError
-from tickloop.simulator.rest_faults import TOO_MANY, RestFaults
+from tickloop.simulator.rest_faults import TOO_MANY, RestFaults, blocked_for, refused
 from tickloop.simulator.stream import Hub
 
 Handler = Callable[[Call], Any]
@@ -34,6 +35,9 @@ _ORDER_TEST = Limit("order-test", 8, is_bucket=True)
 _CANCEL_ALL = Limit("order-cancel-all", 1, per_s=2.0, is_bucket=True)
 ORIGIN = Limit("origin", 1, per_s=10.0)
 """A request with an `Origin` header comes from a browser: the exchange allows it one call in ten seconds."""
+
+GZIP_FROM = 1_000
+"""Bytes of a body from which on compression is worth its time: our choice."""
 
 _MINUTES = "/v1/candles/minutes/"
 
@@ -65,6 +69,7 @@ class RestApi:
         self._hub = hub
         self._clock = clock
         self._limiter = RateLimiter()
+        self._penalties = Penalties()
         orders = Limit("order", order_limit_per_s, is_bucket=True)
         self._endpoints = {
             ("GET", "/v1/market/all"): Endpoint(_MARKET, public.markets),
@@ -114,12 +119,19 @@ class RestApi:
             return _json(404, {"error": {"name": 404, "message": "no Route matched with those values"}}, verdict)
         limit = ORIGIN if "Origin" in request.headers and not endpoint.is_private else endpoint.limit
         verdict = self._take(limit, request, is_private=endpoint.is_private)
-        if not verdict.is_allowed:
-            return _too_many(verdict)
-        trouble = await self._faults.before(path, is_order=endpoint.is_private)
+        trouble = self._over_budget(verdict, _client(request, is_private=endpoint.is_private))
+        if trouble is None:
+            is_order = endpoint.is_private and path.startswith("/v1/order")
+            trouble = await self._faults.before(request.method, path, is_order=is_order)
         if trouble is not None:
             trouble.headers["Remaining-Req"] = verdict.header
             return trouble
+        answer = await self._carried_out(request, path, endpoint, verdict)
+        if not endpoint.is_private and "gzip" in request.headers.get("Accept-Encoding", ""):
+            _compress(answer)
+        return answer
+
+    async def _carried_out(self, request: web.Request, path: str, endpoint: Endpoint, verdict: Verdict) -> web.Response:
         body = await request.read()
         try:
             if endpoint.is_private:
@@ -128,12 +140,23 @@ class RestApi:
             self._hub.advance(now_ms := self._clock.now_ms())
             call = Call(_params(request, body if endpoint.is_private else b""), now_ms, body)
             value = endpoint.handle(call)
-            self._faults.after(path, request.transport)
+            self._faults.after(request.method, path, request.transport)
             return _json(endpoint.status, value, verdict)
-        except RefusedError as refused:
-            return _json(refused.status, refused.body, verdict)
+        except RefusedError as refusal:
+            return _json(refusal.status, refusal.body, verdict)
         except OperatorError as exc:  # the disk: the order was not taken
             return _json(500, {"error": {"name": "internal_server_error", "message": str(exc)}}, verdict)
+
+    def _over_budget(self, verdict: Verdict, client: str) -> web.Response | None:
+        """Give the 429 of an empty budget, or the 418 of a client that went on after it."""
+        now_s = self._clock.elapsed_s()
+        blocked_s = self._penalties.blocked_s(client, now_s)
+        if blocked_s:
+            return blocked_for(blocked_s)
+        if verdict.is_allowed:
+            return None
+        self._penalties.refused(client, now_s)
+        return refused(429, TOO_MANY)
 
     def _endpoint(self, method: str, path: str) -> Endpoint | None:
         unit = path.removeprefix(_MINUTES)
@@ -142,12 +165,15 @@ class RestApi:
         return self._endpoints.get((method, path))
 
     def _take(self, limit: Limit, request: web.Request, *, is_private: bool) -> Verdict:
-        client = "account" if is_private else (request.remote or "")
-        return self._limiter.take(limit, client, self._clock.elapsed_s())
+        return self._limiter.take(limit, _client(request, is_private=is_private), self._clock.elapsed_s())
 
     def _check(self, request: web.Request, body: bytes) -> None:
         texts = hashable_texts(request.rel_url.raw_query_string, body, request.content_type)
         self._gate.check(request.headers.get("Authorization"), texts)
+
+
+def _client(request: web.Request, *, is_private: bool) -> str:
+    return "account" if is_private else (request.remote or "")
 
 
 def _params(request: web.Request, body: bytes) -> Params:
@@ -170,5 +196,8 @@ def _json(status: int, value: Any, verdict: Verdict) -> web.Response:
     )
 
 
-def _too_many(verdict: Verdict) -> web.Response:
-    return web.Response(status=429, text=TOO_MANY, headers={"Remaining-Req": verdict.header})
+def _compress(answer: web.Response) -> None:
+    """Compress a body that is worth it; the quotation side alone does so (Upbit developer centre, REST guide)."""
+    if isinstance(answer.body, bytes) and len(answer.body) >= GZIP_FROM:
+        answer.body = gzip.compress(answer.body, 6, mtime=0)  # no time inside: the same answer has the same bytes
+        answer.headers["Content-Encoding"] = "gzip"

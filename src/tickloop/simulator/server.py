@@ -19,8 +19,10 @@ from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.config import SimulatorConfig
 from tickloop.simulator.control import ControlApi
 from tickloop.simulator.desk import Desk
+from tickloop.simulator.fault_orders import FaultOrders
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.faults import planned_gaps
+from tickloop.simulator.gapfile import GapFile
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
@@ -63,7 +65,7 @@ async def serve(
         store = Store(config.folder / "account.sqlite", config.krw)
         try:
             clock = MarketClock(config.folder / "clock.json", config.start_ms, _span_of(exchange), config.speed)
-            board = FaultBoard(config.faults)
+            board = FaultBoard()
             desk = Desk(store, ExchangeQuotes(exchange), board=board, smp_default=config.smp_default)
             await _serve(config, exchange, desk, clock, board, ready, stop)
         finally:
@@ -79,11 +81,16 @@ async def _serve(
     ready: Callable[[str], None],
     stop: asyncio.Event,
 ) -> None:
+    gaps = GapFile(config.folder / "gaps.json")
+    for gap in gaps.gaps:
+        exchange.withhold(gap)
     hub = Hub(exchange, desk, clock, board)
+    orders = FaultOrders(board, exchange, hub, clock, gaps)
+    _order_all(orders, config)
     gate = Gatekeeper(config.access_key, config.secret_key)
     rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)
-    sockets = WebSocketApi(hub, clock, is_binary=config.binary_frames)
-    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board))
+    sockets = WebSocketApi(hub, clock, gate, is_binary=config.binary_frames)
+    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board, orders))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_DEADLINE_S)
     await runner.setup()
     try:
@@ -99,12 +106,20 @@ async def _serve(
         await runner.cleanup()
 
 
+def _order_all(orders: FaultOrders, config: SimulatorConfig) -> None:
+    for fault in config.faults:
+        try:
+            orders.order(fault)
+        except ValueError as exc:
+            raise UsageError(f"fault {fault.kind}: {exc}") from exc
+
+
 def _app(rest: RestApi, sockets: WebSocketApi, control: ControlApi) -> web.Application:
     async def answer(request: web.Request) -> web.StreamResponse:
         # Some clients double a slash (`//v1/...`); the exchange does not mind.
         path = "/" + "/".join(part for part in request.path.split("/") if part)
-        if path == _WEBSOCKET_PATH:
-            return await sockets.answer(request)
+        if path in (_WEBSOCKET_PATH, f"{_WEBSOCKET_PATH}/private"):
+            return await sockets.answer(request, is_private=path != _WEBSOCKET_PATH)
         if path.startswith("/control/"):
             return await control.answer(request, path)
         return await rest.answer(request, path)

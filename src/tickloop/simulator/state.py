@@ -120,6 +120,10 @@ class Store:
             done = self._db.execute("insert or ignore into identifier values (?)", (identifier,))
         return done.rowcount == 1
 
+    def is_used(self, identifier: str) -> bool:
+        found = self._db.execute("select 1 from identifier where identifier = ?", (identifier,))
+        return found.fetchone() is not None
+
     def save(self, orders: Iterable[Order], account: Account) -> None:
         """Write orders as they are now and the balances that go with them."""
         with self._writing(), self._db:

@@ -6,15 +6,29 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
+from tickloop.simulator.book import levelled
+from tickloop.simulator.changes import AssetChange, OrderChange
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.desk import Desk
 from tickloop.simulator.faultboard import Fault, FaultBoard
 from tickloop.simulator.market import SimulatedExchange, StreamEvent
+from tickloop.simulator.periods import SECOND_MS
 from tickloop.simulator.socket_faults import Distortion
-from tickloop.simulator.subscription import StreamRequest, Want
-from tickloop.simulator.wire import Format, StreamType, frame_bytes, orderbook_frame, ticker_frame, trade_frame
+from tickloop.simulator.subscription import ALL, CANDLES, StreamRequest, Want
+from tickloop.simulator.wire import (
+    Format,
+    StreamType,
+    candle_frame,
+    frame_bytes,
+    orderbook_frame,
+    ticker_frame,
+    trade_frame,
+)
+from tickloop.simulator.wire_private import my_asset_frame, my_order_frame
 
 QUEUE_FRAMES = 20_000
 """Frames that may wait for one client, about 10 MB. When they are more, the client is too slow: it is disconnected,
@@ -47,6 +61,7 @@ class Subscriber:
     user_agent: str
     drop: Callable[[], None]
     distortion: Distortion
+    is_private: bool = False
     is_mute: bool = False
     queue: asyncio.Queue[Outgoing] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES))
     request: StreamRequest | None = None
@@ -85,16 +100,19 @@ class Hub:
         self._subscribers: list[Subscriber] = []
         self._wanted: dict[tuple[str, str], list[tuple[Subscriber, Want]]] = {}
         self._book_ms: dict[str, int] = {}
+        self._candles_due: dict[str, int] = {}  # code -> end of the second whose trades no candle has told of yet
+        self._assets_due: list[tuple[int, AssetChange]] = []
         self._sent_by_gone: Counter[tuple[str, str]] = Counter()
+        desk.listen(self._on_change)
         self.advance(clock.now_ms())
 
     @property
     def subscribers(self) -> tuple[Subscriber, ...]:
         return tuple(self._subscribers)
 
-    def subscriber(self, user_agent: str, drop: Callable[[], None]) -> Subscriber:
+    def subscriber(self, user_agent: str, drop: Callable[[], None], *, is_private: bool = False) -> Subscriber:
         """Give a new connection its place."""
-        made = Subscriber(user_agent, drop, Distortion(self._board, user_agent))
+        made = Subscriber(user_agent, drop, Distortion(self._board, user_agent), is_private)
         self._subscribers.append(made)
         return made
 
@@ -130,13 +148,13 @@ class Hub:
             return
         markets = {code for _, code in self._wanted} | self._desk.resting_markets
         for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
-            self._desk.advance(event.ts_ms)
+            self._tell_due(event.ts_ms)
             self._desk.on_trade(event.market, event.price, event.ts_ms)
             self._publish(event)
         for code in self._known:
             if self._at_ms < self._exchange.market(code).end_ms <= until_ms:
                 self._announce_end(code)
-        self._desk.advance(until_ms)
+        self._tell_due(until_ms)
         self._at_ms = until_ms
         for subscriber in self._subscribers:
             self._queue(subscriber, subscriber.distortion.release(until_ms))
@@ -189,14 +207,16 @@ class Hub:
         self._wanted = {}
         for subscriber in self._subscribers:
             for want in _last_of_each(subscriber.request.wants if subscriber.request is not None else ()):
-                if want.has_realtime and want.code in self._known:
+                if want.has_realtime and (subscriber.is_private or want.code in self._known):
                     self._wanted.setdefault((want.type, want.code), []).append((subscriber, want))
 
     def _next_ms(self) -> int | None:
         """Give the moment at which there is something to send again; None when there never is."""
         ends = (self._exchange.market(code).end_ms for code in self._known)
         moments = [end_ms for end_ms in ends if end_ms > self._at_ms]
+        moments += [*self._candles_due.values(), *(due_ms for due_ms, _ in self._assets_due)]
         moments += [at for one in self._subscribers if (at := one.distortion.next_ms) is not None]
+        moments += [] if self._desk.next_ms is None else [self._desk.next_ms]
         trade_ms = self._exchange.next_trade_ms(self._at_ms)
         return min(moments if trade_ms is None else [*moments, trade_ms], default=None)
 
@@ -207,6 +227,38 @@ class Hub:
         if ticker is not None:
             self._send("ticker", code, market.end_ms, lambda _: ticker_frame(ticker, market.end_ms, "REALTIME"))
 
+    def _tell_due(self, at_ms: int) -> None:
+        """Do and tell what was put off until a moment, itself included."""
+        self._desk.advance(at_ms)
+        for code in [code for code, due_ms in self._candles_due.items() if due_ms <= at_ms]:
+            self._tell_candles(code, self._candles_due.pop(code))
+        self._tell_assets(at_ms)
+
+    def _tell_assets(self, at_ms: int) -> None:
+        due = [one for one in self._assets_due if one[0] <= at_ms]
+        self._assets_due = [one for one in self._assets_due if one[0] > at_ms]
+        for due_ms, change in due:
+            self._send("myAsset", ALL, due_ms, partial(_asset_of, change, due_ms))
+
+    def _on_change(self, change: OrderChange | AssetChange) -> None:
+        """Tell the private side of what happened to its account."""
+        if isinstance(change, AssetChange):
+            slow = self._board.strike("slow_asset")
+            self._assets_due.append((change.at_ms + (0 if slow is None else slow.for_ms), change))
+            self._tell_assets(change.at_ms)
+            return
+        for code in (change.order.market, ALL):
+            self._send("myOrder", code, change.at_ms, lambda _: my_order_frame(change))
+
+    def _tell_candles(self, code: str, end_ms: int) -> None:
+        """Tell of the candles that the trades of the second before `end_ms` changed."""
+        for kind in CANDLES:
+            self._send(kind, code, end_ms, lambda want: self._candle_frame(want, end_ms - 1, "REALTIME"))
+
+    def _candle_frame(self, want: Want, at_ms: int, stream_type: StreamType) -> dict[str, Any] | None:
+        candle = self._exchange.market(want.code).candles(CANDLES[want.type], None, 1, at_ms)
+        return candle_frame(want.code, want.type, candle, at_ms + 1, stream_type) if len(candle.ts_open) else None
+
     def _publish(self, event: StreamEvent) -> None:
         code, at_ms = event.market, event.ts_ms
         # The time of sending in a frame is that of the event: the same run gives the same bytes at every speed.
@@ -214,17 +266,18 @@ class Hub:
         sent_ms = at_ms if skew is None else at_ms + skew.offset_ms
         self._send("trade", code, at_ms, lambda _: trade_frame(event, sent_ms, "REALTIME"))
         self._send("ticker", code, at_ms, lambda _: ticker_frame(event.ticker, sent_ms, "REALTIME"))
+        self._candles_due.setdefault(code, at_ms - at_ms % SECOND_MS + SECOND_MS)
         second = at_ms - at_ms % BOOK_EVERY_MS
         if ("orderbook", code) in self._wanted and self._book_ms.get(code) != second:
             self._book_ms[code] = second
-            self._send("orderbook", code, at_ms, lambda depth: self._book_frame(code, at_ms, "REALTIME", depth))
+            self._send("orderbook", code, at_ms, lambda want: self._book_frame(want, at_ms, "REALTIME"))
 
-    def _send(self, kind: str, code: str, at_ms: int, make: Callable[[int], dict[str, Any] | None]) -> None:
-        made: dict[tuple[Format, int], Outgoing | None] = {}
+    def _send(self, kind: str, code: str, at_ms: int, make: Callable[[Want], dict[str, Any] | None]) -> None:
+        made: dict[tuple[Format, int, Decimal], Outgoing | None] = {}
         for subscriber, want in self._wanted.get((kind, code), ()):
-            key = (subscriber.form, want.depth)
+            key = (subscriber.form, want.depth, want.level)
             if key not in made:
-                frame = make(want.depth)
+                frame = make(want)
                 made[key] = None if frame is None else Outgoing(frame_bytes(frame, key[0]), kind, code)
             outgoing = made[key]
             if outgoing is not None:
@@ -244,16 +297,24 @@ class Hub:
     def _snapshot(self, want: Want, now_ms: int) -> dict[str, Any] | None:
         market = self._exchange.market(want.code)
         if want.type == "orderbook":
-            return self._book_frame(want.code, now_ms, "SNAPSHOT", want.depth)
+            return self._book_frame(want, now_ms, "SNAPSHOT")
+        if want.type in CANDLES:
+            return self._candle_frame(want, now_ms, "SNAPSHOT")
         if want.type == "ticker":
             ticker = market.ticker(now_ms)
             return None if ticker is None else ticker_frame(ticker, now_ms, "SNAPSHOT")
         event = market.last_streamed(now_ms)
         return None if event is None else trade_frame(event, now_ms, "SNAPSHOT")
 
-    def _book_frame(self, code: str, at_ms: int, stream_type: StreamType, depth: int) -> dict[str, Any] | None:
-        book = self._exchange.market(code).book(at_ms)
-        return None if book is None else orderbook_frame(book, stream_type, depth)
+    def _book_frame(self, want: Want, at_ms: int, stream_type: StreamType) -> dict[str, Any] | None:
+        """Give the book as wanted; a level that is not supported gives no data, as on the exchange."""
+        book = self._exchange.market(want.code).book(at_ms)
+        found = None if book is None else levelled(book, want.level)
+        return None if found is None else orderbook_frame(found, stream_type, want.depth, want.level)
+
+
+def _asset_of(change: AssetChange, sent_ms: int, _want: Want) -> dict[str, Any]:
+    return my_asset_frame(change, sent_ms)
 
 
 def _last_of_each(wants: Iterable[Want]) -> list[Want]:

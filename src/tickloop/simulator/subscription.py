@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, cast, get_args
 
 import msgspec
 
+from tickloop.simulator.periods import MINUTE_UNITS, SECONDS, every_minutes
 from tickloop.simulator.wire import Format
 
-TYPES = ("trade", "ticker", "orderbook")
+CANDLES = {"candle.1s": SECONDS, **{f"candle.{unit}m": every_minutes(unit) for unit in MINUTE_UNITS}}
+"""Types of candle streams and their periods."""
+
+TYPES = ("trade", "ticker", "orderbook", *CANDLES)
+PRIVATE_TYPES = ("myOrder", "myAsset")
+ALL = ""
+"""The code of a private stream of all markets."""
+
 DEPTHS = (1, 5, 15, 30)
 
 
@@ -28,11 +37,13 @@ class Want:
 
     Attributes:
         depth: levels of an order book message.
+        level: KRW that its prices are put together to; 0 as they are.
     """
 
     type: str
     code: str
     depth: int = 30
+    level: Decimal = Decimal(0)
     has_snapshot: bool = True
     has_realtime: bool = True
 
@@ -53,8 +64,8 @@ class StreamRequest:
     is_list: bool = False
 
 
-def parse_request(text: str | bytes) -> StreamRequest:
-    """Read one client message.
+def parse_request(text: str | bytes, *, is_private: bool = False) -> StreamRequest:
+    """Read one client message of the public or the private socket.
 
     Raises:
         StreamError: with the exchange's name for what is wrong.
@@ -71,7 +82,7 @@ def parse_request(text: str | bytes) -> StreamRequest:
     typed = [part for part in parts if "type" in part]
     if not typed:
         raise StreamError("NO_TYPE", "The request has no type.")
-    wants = tuple(want for part in typed for want in _wants(part))
+    wants = tuple(want for part in typed for want in (_private_wants(part) if is_private else _wants(part)))
     return StreamRequest(ticket, cast("Format", form), wants, tuple(_listed(part) for part in typed))
 
 
@@ -100,14 +111,34 @@ def _wants(part: Mapping[str, Any]) -> list[Want]:
     codes = _codes(part)
     only_snapshot = _flag(part, "is_only_snapshot", "isOnlySnapshot")
     only_realtime = _flag(part, "is_only_realtime", "isOnlyRealtime")
-    # The simulated book has one level of aggregation; any other gives no data, as on the exchange.
-    if kind == "orderbook" and part.get("level", 0) not in (0, "0"):
-        return []
+    level = _level(part) if kind == "orderbook" else Decimal(0)
     wants = []
     for text in codes:
         code, depth = _code_and_depth(text) if kind == "orderbook" else (text, DEPTHS[-1])
-        wants.append(Want(kind, code, depth, not only_realtime, not only_snapshot))
+        wants.append(Want(kind, code, depth, level, not only_realtime, not only_snapshot))
     return wants
+
+
+def _private_wants(part: Mapping[str, Any]) -> list[Want]:
+    """Read a type object of the private socket; its streams tell of changes alone and have no snapshot."""
+    kind, codes = part["type"], part.get("codes")
+    if kind not in PRIVATE_TYPES:
+        raise StreamError("INVALID_PARAM", f"type {kind!r} is not one of {', '.join(PRIVATE_TYPES)}.")
+    if kind == "myAsset" and "codes" in part:
+        raise StreamError("WRONG_FORMAT", "myAsset has no codes.")
+    if not codes:
+        return [Want(kind, ALL, has_snapshot=False)]
+    return [Want(kind, code, has_snapshot=False) for code in _codes(part)]
+
+
+def _level(part: Mapping[str, Any]) -> Decimal:
+    try:
+        level = Decimal(str(part.get("level", 0)))
+    except InvalidOperation:
+        level = Decimal("NaN")
+    if not level.is_finite():
+        raise StreamError("INVALID_PARAM", f"level {part['level']!r} is not a number.")
+    return level
 
 
 def _codes(part: Mapping[str, Any]) -> list[str]:
@@ -133,5 +164,5 @@ def _flag(part: Mapping[str, Any], *names: str) -> bool:
 
 
 def _listed(part: Mapping[str, Any]) -> dict[str, Any]:
-    listed = {"type": part["type"], "codes": part["codes"]}
+    listed = {name: part[name] for name in ("type", "codes") if name in part}
     return {**listed, "level": part.get("level", 0)} if part["type"] == "orderbook" else listed

@@ -9,8 +9,10 @@ from contextlib import suppress
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from tickloop.simulator.auth import Gatekeeper
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.ratelimit import Limit, RateLimiter
+from tickloop.simulator.refusal import RefusedError
 from tickloop.simulator.stream import Hub, Outgoing, Subscriber
 from tickloop.simulator.subscription import StreamError, listing_object, parse_request
 
@@ -24,35 +26,56 @@ _UP = Outgoing(b'{"status":"UP"}')
 
 
 class WebSocketApi:
-    """The public socket; the private one comes with a later issue and is not there."""
+    """The public and the private socket."""
 
-    def __init__(self, hub: Hub, clock: MarketClock, *, is_binary: bool) -> None:
+    def __init__(
+        self, hub: Hub, clock: MarketClock, gate: Gatekeeper, *, is_binary: bool, idle_s: float = IDLE_S
+    ) -> None:
         self._hub = hub
+        self._gate = gate
+        self._idle_s = idle_s
         self._clock = clock
         self._is_binary = is_binary
         self._connects = RateLimiter()
         self._open: set[web.WebSocketResponse] = set()
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Serve one connection until it ends."""
+    async def answer(self, request: web.Request, *, is_private: bool) -> web.StreamResponse:
+        """Serve one connection until it ends.
+
+        A private one needs a token at its handshake; without one it answers 401 (our choice: whether the exchange
+        does, or opens and sends INVALID_AUTH, is not known).
+        """
         verdict = self._connects.take(CONNECTS, request.remote or "", self._clock.elapsed_s())
         if not verdict.is_allowed:
             return web.Response(status=429, text="Too many API requests.", headers={"Remaining-Req": verdict.header})
         if self._hub.is_under_maintenance:  # how sockets behave then is not documented: our choice
             return web.Response(status=503, text="Service Unavailable")
+        if is_private and (refusal := self._refusal(request)) is not None:
+            return refusal
         socket = web.WebSocketResponse(autoping=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         transport = request.transport
         subscriber = self._hub.subscriber(
             request.headers.get("User-Agent", ""),
             lambda: transport.abort() if transport is not None else None,
+            is_private=is_private,
         )
         self._open.add(socket)
         try:
-            await _Connection(socket, subscriber, self._hub, self._clock, is_binary=self._is_binary).serve()
+            await _Connection(
+                socket, subscriber, self._hub, self._clock, is_binary=self._is_binary, idle_s=self._idle_s
+            ).serve()
         finally:
             self._open.discard(socket)
         return socket
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        try:
+            self._gate.check(request.headers.get("Authorization"), frozenset(), is_nonce_free=True)
+        except RefusedError as refused:
+            body = msgspec.json.encode({"error": {"name": "INVALID_AUTH", "message": refused.message}})
+            return web.Response(status=401, body=body, content_type="application/json")
+        return None
 
     async def close_all(self, deadline_s: float) -> None:
         """Say goodbye to every client; one that does not answer in time is cut off with the server."""
@@ -65,8 +88,16 @@ class WebSocketApi:
 
 class _Connection:
     def __init__(
-        self, socket: web.WebSocketResponse, subscriber: Subscriber, hub: Hub, clock: MarketClock, *, is_binary: bool
+        self,
+        socket: web.WebSocketResponse,
+        subscriber: Subscriber,
+        hub: Hub,
+        clock: MarketClock,
+        *,
+        is_binary: bool,
+        idle_s: float,
     ) -> None:
+        self._idle_after_s = idle_s
         self._socket = socket
         self._subscriber = subscriber
         self._hub = hub
@@ -89,9 +120,9 @@ class _Connection:
     async def _read(self) -> None:
         while not self._socket.closed:
             try:
-                message = await self._socket.receive(IDLE_S - self._idle_s())
+                message = await self._socket.receive(max(self._idle_after_s - self._idle_s(), 0.001))
             except TimeoutError:
-                if self._idle_s() < IDLE_S:
+                if self._idle_s() < self._idle_after_s:
                     continue
                 # The close code is not documented; a plain close is our choice.
                 await self._socket.close(code=WSCloseCode.OK, message=b"idle")
@@ -121,7 +152,7 @@ class _Connection:
             if self._up is None:
                 self._up = asyncio.create_task(self._say_up())
             return
-        request = parse_request(text)
+        request = parse_request(text, is_private=self._subscriber.is_private)
         if not request.is_list:
             self._hub.subscribe(self._subscriber, request)
             return

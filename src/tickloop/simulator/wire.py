@@ -80,6 +80,38 @@ SHORT = {
     "ask_size": "as",
     "bid_size": "bs",
     "level": "lv",
+    "candle_date_time_utc": "cdttmu",
+    "candle_date_time_kst": "cdttmk",
+    "candle_acc_trade_volume": "catv",
+    "candle_acc_trade_price": "catp",
+    "uuid": "uid",
+    "order_type": "ot",
+    "state": "s",
+    "trade_uuid": "tuid",
+    "price": "p",
+    "avg_price": "ap",
+    "volume": "v",
+    "remaining_volume": "rv",
+    "executed_volume": "ev",
+    "trades_count": "tc",
+    "reserved_fee": "rsf",
+    "remaining_fee": "rmf",
+    "paid_fee": "pf",
+    "locked": "l",
+    "executed_funds": "ef",
+    "time_in_force": "tif",
+    "trade_fee": "tf",
+    "is_maker": "im",
+    "identifier": "id",
+    "smp_type": "smpt",
+    "prevented_volume": "pv",
+    "prevented_locked": "pl",
+    "order_timestamp": "otms",
+    "asset_uuid": "astuid",
+    "assets": "ast",
+    "currency": "cu",
+    "balance": "b",
+    "asset_timestamp": "asttms",
 }
 """Long -> short name of a WebSocket field; `trade_date` alone depends on the type of the message."""
 
@@ -96,7 +128,7 @@ def market_objects(markets: Iterable[str], *, is_details: bool = False) -> list[
 
 
 def candle_objects(market: str, candles: Candles, unit: int | None = None) -> list[dict[str, Any]]:
-    """Give `GET /v1/candles/...` in the order of `candles`; only those of minutes and seconds have a unit."""
+    """Give `GET /v1/candles/...` in the order of `candles`; only those of minutes have a unit."""
     last = {} if unit is None else {"unit": unit}
     rows = zip(
         _moments(candles.ts_open),

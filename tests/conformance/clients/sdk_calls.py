@@ -1,5 +1,7 @@
 """The exchange's own SDK, unchanged but for the address."""
 
+from itertools import islice
+
 from calls import Calls
 from upbit import Upbit
 
@@ -17,7 +19,7 @@ def plain(value):
 
 def first(call, open_stream, count=2):
     with open_stream as stream:
-        return [plain(message) for message, _ in zip(stream, range(count), strict=False)]
+        return [plain(message) for message in islice(stream, count)]
 
 
 def main():
@@ -87,7 +89,7 @@ def main():
         with open_stream as stream:
             stream.list_subscriptions()  # once it is listed, no change is missed
             upbit.orders.create(market=BTC, side="bid", ord_type="price", price="6000", identifier=f"sdk-{kind}")
-            return [plain(message) for message, _ in zip(stream, range(1), strict=False)]
+            return [plain(message) for message in islice(stream, 1)]
 
     call("stream_my_order", private, "my-order", streams.my_order([BTC]))
     call("stream_my_asset", private, "my-asset", streams.my_asset())

@@ -265,6 +265,9 @@ class FixedQuotes:
     def levels(self, market: str, side: str, at_ms: int) -> list[Level]:
         return ASKS if side == "bid" else BIDS
 
+    def print_fill(self, *fill: object) -> None:
+        """Prices of a recording: nobody sees it."""
+
 
 OPENED: list[Store] = []
 
