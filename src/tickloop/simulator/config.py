@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import isfinite
@@ -13,13 +14,18 @@ from tickloop.simulator.faultboard import Fault
 SMP_DEFAULTS = ("none", "cancel_maker")
 
 
+MOST_MARKETS = 999
+
+
 @dataclass(frozen=True)
 class SimulatorConfig:
     """Settings of one simulator; `SettingsError` names a value that cannot be.
 
     Attributes:
         folder: its state: clock, account, orders, identifiers. One simulator per folder.
-        recording: where prices come from: `candles` or `bursts`.
+        recording: where prices come from: `candles` or `bursts` (shipped), `seeded` (made), or the path of a file.
+        markets: how many markets a `seeded` exchange has.
+        spans: market of a `seeded` exchange -> from when to when (epoch ms) it is on offer.
         start_ms: market time of the first start, epoch ms UTC; later starts resume where the folder stands.
         speed: market seconds per real second.
         port: 0 takes a free one.
@@ -43,6 +49,8 @@ class SimulatorConfig:
     port: int = 0
     is_held: bool = False
     with_gaps: bool = False
+    markets: int = 2
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     seed: int = 20240122
     krw: Decimal = Decimal(1_000_000)
     binary_frames: bool = True
@@ -55,6 +63,7 @@ class SimulatorConfig:
             (not (isfinite(self.speed) and self.speed > 0), f"speed {self.speed}; valid: a finite number above 0"),
             (not 0 <= self.port <= 65_535, f"port {self.port}; valid: 0 (a free one) to 65535"),
             (not (self.krw.is_finite() and self.krw >= 0), f"krw {self.krw}; valid: 0 or more"),
+            (not 1 <= self.markets <= MOST_MARKETS, f"markets {self.markets}; valid: 1 to {MOST_MARKETS}"),
             (self.order_limit_per_s < 1, f"order_limit_per_s {self.order_limit_per_s}; valid: 1 or more"),
             (
                 self.smp_default not in SMP_DEFAULTS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -68,6 +69,50 @@ class Day:
     def count_until(self, ts_ms: int) -> int:
         """Count the trades up to a moment, itself included."""
         return int(np.searchsorted(self.tape.ts_event, ts_ms, side="right"))
+
+
+class TradeDays(Protocol):
+    """All days of one market, wherever its trades come from."""
+
+    @property
+    def market(self) -> str: ...
+    @property
+    def start_ms(self) -> int: ...
+    @property
+    def end_ms(self) -> int: ...
+    @property
+    def day(self) -> Callable[[int], Day]: ...
+    @property
+    def minutes(self) -> Callable[[int], Candles]: ...
+
+    def day_before(self, ts_ms: int) -> int | None:
+        """Give the start of the last day with trades among those that start before a moment, or None."""
+
+    def day_from(self, ts_ms: int) -> int | None:
+        """Give the start of the first day with trades that starts at a moment or later, or None."""
+
+    def trades_between(self, start_ms: int, end_ms: int) -> Tape:
+        """Give the trades of `[start_ms, end_ms)`, all within one UTC day."""
+
+
+class TradeSource(Protocol):
+    """Where the prices of an exchange come from."""
+
+    @property
+    def markets(self) -> tuple[str, ...]: ...
+
+    def days(self, market: str, seed: int) -> TradeDays: ...
+
+
+class RecordedMarkets:
+    """A recording as a source of prices."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.markets = recording.markets
+
+    def days(self, market: str, seed: int) -> TradeDays:
+        return MarketDays(self._recording, market, seed)
 
 
 class MarketDays:

@@ -14,10 +14,12 @@ from tickloop.domain.window import DAY_MS, MINUTE_MS
 from tickloop.errors import UnknownMarketError
 from tickloop.simulator.book import DEPTH, Book, Level, make_book
 from tickloop.simulator.candles import Candles, joined, minutes_of, seconds_of, to_period
-from tickloop.simulator.days import MarketDays, day_of
+from tickloop.simulator.days import RecordedMarkets, TradeDays, TradeSource, day_of
 from tickloop.simulator.faults import Gap
+from tickloop.simulator.generator import GeneratedMarkets, Printed
 from tickloop.simulator.periods import MINUTE_UNITS, SECONDS, Period
 from tickloop.simulator.recording import Recording
+from tickloop.simulator.seeded import IDS_PER_MS
 from tickloop.simulator.tape import Tape
 from tickloop.simulator.ticker import MarketState, Ticker, ticker_after
 
@@ -68,7 +70,7 @@ class SimulatedMarket:
         end_ms: exclusive, when it ends: the stream ends there, candles and trades stay readable.
     """
 
-    def __init__(self, days: MarketDays, seed: int, gaps: Sequence[Gap] = ()) -> None:
+    def __init__(self, days: TradeDays, seed: int, gaps: Sequence[Gap] = ()) -> None:
         self._days = days
         self._seed = seed
         self._gaps = tuple(gaps)
@@ -78,10 +80,14 @@ class SimulatedMarket:
         # The last question and answer of `next_trade_ms`: a clock asks it at every trade of any market.
         self._upcoming: tuple[int, int | None] = (days.end_ms, None)
 
+    def forget_upcoming(self) -> None:
+        """Look for the next trade anew: one was added."""
+        self._upcoming = (self.end_ms, None)
+
     def withhold(self, gap: Gap) -> None:
         """Leave the trades of a gap out of the stream from now on; what was told before it was ordered stays told."""
         self._gaps += (gap,)
-        self._upcoming = (self.end_ms, None)
+        self.forget_upcoming()
 
     def state(self, now_ms: int) -> MarketState:
         """Give PREVIEW before the recording, DELISTED after it."""
@@ -248,22 +254,51 @@ class SimulatedExchange:
         end_ms: exclusive, when the last one's ends.
     """
 
-    def __init__(self, recording: Recording, seed: int, gaps: Sequence[Gap] = ()) -> None:
-        self._recording = recording
+    def __init__(self, source: Recording | TradeSource, seed: int, gaps: Sequence[Gap] = ()) -> None:
+        self._source: TradeSource = RecordedMarkets(source) if isinstance(source, Recording) else source
         self._seed = seed
+        self._printed = 0
+        self.told_until_ms = 0  # the stream has told all that happened until then
         self.gaps = tuple(gaps)
         self._markets = {
             market: SimulatedMarket(
-                MarketDays(recording, market, seed), seed, [gap for gap in self.gaps if gap.market == market]
+                self._source.days(market, seed), seed, [gap for gap in self.gaps if gap.market == market]
             )
-            for market in recording.markets
+            for market in self._source.markets
         }
         self.start_ms = min(market.start_ms for market in self._markets.values())
         self.end_ms = max(market.end_ms for market in self._markets.values())
 
     def with_gaps(self, gaps: Sequence[Gap]) -> SimulatedExchange:
         """Give the same exchange with these gaps: the trades made do not change, only who is told of them."""
-        return SimulatedExchange(self._recording, self._seed, gaps)
+        return SimulatedExchange(self._source, self._seed, gaps)
+
+    def on_offer(self, now_ms: int) -> tuple[str, ...]:
+        """Give the markets that can be asked for."""
+        return tuple(code for code in self.markets if self.is_on_offer(code, now_ms))
+
+    def is_on_offer(self, code: str, now_ms: int) -> bool:
+        """Tell whether a market can be asked for: one with a span of its own is not there before and after it.
+
+        That of a recording stays readable after its end, so that its last hours can be verified.
+        """
+        spans = self._source.spans if isinstance(self._source, GeneratedMarkets) else {}
+        return code not in spans or spans[code][0] <= now_ms < spans[code][1]
+
+    @property
+    def prints_fills(self) -> bool:
+        """Whether a client's fills are trades that everybody sees; those of a recording are its own alone."""
+        return isinstance(self._source, GeneratedMarkets)
+
+    def print_trade(self, market: str, price: float, qty_e8: int, side: Side, ts_ms: int) -> int:
+        """Print a client's fill as a trade and give its id; where the stream is past its moment, right after that."""
+        assert isinstance(self._source, GeneratedMarkets), "only made markets print fills"
+        at_ms = max(ts_ms, self.told_until_ms + 1)
+        trade_id = at_ms * IDS_PER_MS + IDS_PER_MS - 1 - self._printed % 1_000
+        self._printed += 1
+        self._source.print_trade(Printed(market, at_ms, trade_id, price, qty_e8, side))
+        self.market(market).forget_upcoming()
+        return trade_id
 
     def withhold(self, gap: Gap) -> None:
         """Add a gap while the market runs; it must not begin before what the stream has told."""

@@ -69,7 +69,9 @@ class PrivateSide:
 
     def named_orders(self, call: Call) -> list[dict[str, Any]]:
         uuids, identifiers = _ids(call.params, MAX_NAMED)
-        return self._desk.named(uuids, identifiers, newest_first=_is_newest_first(call.params))
+        found = self._desk.named(uuids, identifiers, newest_first=_is_newest_first(call.params))
+        market = call.params.text("market")
+        return [order for order in found if market in (None, order["market"])]
 
     def legacy_orders(self, call: Call) -> list[dict[str, Any]]:
         """Give orders as the address did that newer ones replace; whether it still answers live is not known."""

@@ -37,7 +37,7 @@ class PublicSide:
 
     def markets(self, call: Call) -> list[dict[str, Any]]:
         is_details = call.params.flag("is_details", "isDetails")
-        return market_objects(self._exchange.markets, is_details=is_details)
+        return market_objects(self._exchange.on_offer(call.now_ms), is_details=is_details)
 
     def minutes(self, unit: str, call: Call) -> list[dict[str, Any]]:
         """Give candles of some minutes, newest first, the open one included; `to` is exclusive."""
@@ -69,13 +69,13 @@ class PublicSide:
         ]
 
     def _candles(self, period: Period, call: Call, extra: int = 0) -> tuple[str, Candles]:
-        market = self._market(call.params.required("market"))
+        market = self._market(call.params.required("market"), call.now_ms)
         count = call.params.number("count", 1, 1, MAX_CANDLES) + extra
         return market.market, market.candles(period, call.params.moment("to"), count, call.now_ms)
 
     def trades(self, call: Call) -> list[dict[str, Any]]:
         """Give trades, newest first, of today or up to seven UTC days ago."""
-        market = self._market(call.params.required("market"))
+        market = self._market(call.params.required("market"), call.now_ms)
         days_ago = call.params.number("days_ago", 0, 0, MAX_DAYS_AGO + 1)
         if days_ago > MAX_DAYS_AGO:
             raise public_refusal(400, INVALID_PARAMETER)
@@ -91,16 +91,17 @@ class PublicSide:
         return trade_objects(page)
 
     def tickers(self, call: Call) -> list[dict[str, Any]]:
-        return self._tickers([self._market(code) for code in call.params.required_list("markets")], call.now_ms)
+        markets = [self._market(code, call.now_ms) for code in call.params.required_list("markets")]
+        return self._tickers(markets, call.now_ms)
 
     def all_tickers(self, call: Call) -> list[dict[str, Any]]:
         quotes = call.params.required_list("quote_currencies")
-        codes = [code for code in self._exchange.markets if code.partition("-")[0] in quotes]
-        return self._tickers([self._market(code) for code in codes], call.now_ms)
+        codes = [code for code in self._exchange.on_offer(call.now_ms) if code.partition("-")[0] in quotes]
+        return self._tickers([self._exchange.market(code) for code in codes], call.now_ms)
 
     def orderbooks(self, call: Call) -> list[dict[str, Any]]:
         """Give books, put together to a `level` that the market supports; any other level gives an empty list."""
-        markets = [self._market(code) for code in call.params.required_list("markets")]
+        markets = [self._market(code, call.now_ms) for code in call.params.required_list("markets")]
         count = call.params.number("count", MAX_BOOK_LEVELS, 1, MAX_BOOK_LEVELS)
         level = _level(call.params.text("level"))
         books = [market.book(call.now_ms) for market in markets]
@@ -127,15 +128,15 @@ class PublicSide:
         ]
 
     def _books(self, call: Call) -> list[Book]:
-        markets = [self._market(code) for code in call.params.required_list("markets")]
+        markets = [self._market(code, call.now_ms) for code in call.params.required_list("markets")]
         return [book for market in markets if (book := market.book(call.now_ms)) is not None]
 
     def _tickers(self, markets: list[SimulatedMarket], now_ms: int) -> list[dict[str, Any]]:
         tickers = [market.ticker(now_ms) for market in markets]
         return [ticker_object(ticker, now_ms) for ticker in tickers if ticker is not None]
 
-    def _market(self, code: str) -> SimulatedMarket:
-        if code not in self._known:
+    def _market(self, code: str, now_ms: int) -> SimulatedMarket:
+        if code not in self._known or not self._exchange.is_on_offer(code, now_ms):
             raise public_refusal(404, "Code not found")
         return self._exchange.market(code)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -54,7 +54,8 @@ class Recording:
 
     Attributes:
         frames: per market, the most recorded first, one frame in order of time. `ts_open` and `ts_event` are epoch ms
-            UTC (int64). Kind `candles`: ts_open, open, high, low, close, volume. Kind `trades`: ts_event, price, qty.
+            UTC (int64). Kind `candles`: ts_open, open, high, low, close, volume. Kind `trades`: ts_event, price, qty,
+            and where the source tells them trade_id (int64) and side (`buy` or `sell`, the taker's).
             Both: market, qty_e8 (int64, volume or qty in units of 1e-8) and prev_close (float64: close of the previous
             UTC day, NaN where the recording does not reach back to it).
     """
@@ -111,7 +112,7 @@ def recording_of(name: str, kind: Kind, rows: pl.DataFrame, origin: str) -> Reco
     rows = rows.with_row_index("row")
     codes = [code for code in rows["market"].unique() if code is not None and code.startswith("KRW-")]
     is_known = pl.col("market").is_in([code for code in codes if is_market(code)])
-    checks = _candle_checks() if kind == "candles" else _trade_checks()
+    checks = _candle_checks() if kind == "candles" else _trade_checks(rows.columns)
     for check in (_Check("market", is_known, "a KRW market such as KRW-BTC"), *checks):
         _require(rows, check, origin)
     volume = "volume" if kind == "candles" else "qty"
@@ -173,7 +174,13 @@ def _candle_checks() -> list[_Check]:
     ]
 
 
-def _trade_checks() -> list[_Check]:
+def _trade_checks(columns: Sequence[str]) -> list[_Check]:
+    told = [
+        _Check(
+            "trade_id", (pl.col("trade_id") >= 0) & pl.struct("market", "trade_id").is_first_distinct(), "an id once"
+        ),
+        _Check("side", pl.col("side").is_in(["buy", "sell"]), "buy or sell"),
+    ]
     moment = pl.col("ts_event")
     is_in_order = (moment >= moment.shift(1).over("market")).fill_null(value=True)
     return [
@@ -181,6 +188,7 @@ def _trade_checks() -> list[_Check]:
         _Check("ts_event", is_in_order, "not before the row before of this market"),
         _positive("price"),
         _positive("qty"),
+        *(check for check in told if check.field in columns),
     ]
 
 

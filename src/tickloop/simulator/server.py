@@ -15,19 +15,22 @@ from aiohttp import web
 from tickloop.domain.window import DAY_MS, to_datetime
 from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
 from tickloop.simulator.auth import Gatekeeper
+from tickloop.simulator.capture import load_file
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.config import SimulatorConfig
 from tickloop.simulator.control import ControlApi
+from tickloop.simulator.days import TradeSource
 from tickloop.simulator.desk import Desk
 from tickloop.simulator.fault_orders import FaultOrders
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.faults import planned_gaps
 from tickloop.simulator.gapfile import GapFile
+from tickloop.simulator.generator import SEEDED, GeneratedMarkets, market_codes
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
 from tickloop.simulator.quotes import ExchangeQuotes
-from tickloop.simulator.recording import Recording, load_recording
+from tickloop.simulator.recording import RECORDINGS, Recording, load_recording
 from tickloop.simulator.rest import RestApi
 from tickloop.simulator.state import Store
 from tickloop.simulator.stream import Hub
@@ -161,7 +164,7 @@ async def _until_stopped(stop: asyncio.Event, *bodies: Coroutine[None, None, Non
 
 
 def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> SimulatedExchange:
-    exchange = SimulatedExchange(recording or load_recording(config.recording), config.seed)
+    exchange = SimulatedExchange(recording or _source_of(config), config.seed)
     first, end = _span_of(exchange)
     if not first <= config.start_ms < end:
         raise UsageError(
@@ -171,6 +174,18 @@ def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> Simula
     if not config.with_gaps:
         return exchange
     return exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
+
+
+def _source_of(config: SimulatorConfig) -> Recording | TradeSource:
+    if config.recording == SEEDED:
+        codes = market_codes(config.markets)
+        unknown = sorted(set(config.spans) - set(codes))
+        if unknown:
+            raise UsageError(
+                f"market {unknown[0]!r} is not one of the {len(codes)} made ones; valid: {codes[-1]!r} or before"
+            )
+        return GeneratedMarkets(codes, config.spans, config.folder / "prints.jsonl")
+    return load_recording(config.recording) if config.recording in RECORDINGS else load_file(Path(config.recording))
 
 
 def _span_of(exchange: SimulatedExchange) -> tuple[int, int]:

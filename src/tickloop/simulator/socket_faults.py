@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from tickloop.simulator.faultboard import FaultBoard, FaultKind
 
-if TYPE_CHECKING:
-    from tickloop.simulator.stream import Outgoing
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One frame on its way, and what it counts as; control answers have no type."""
+
+    data: bytes
+    type: str = ""
+    code: str = ""
+
+    def with_data(self, data: bytes) -> Outgoing:
+        return replace(self, data=data)
 
 
 class Distortion:

@@ -17,7 +17,7 @@ from tickloop.simulator.desk import Desk
 from tickloop.simulator.faultboard import Fault, FaultBoard
 from tickloop.simulator.market import SimulatedExchange, StreamEvent
 from tickloop.simulator.periods import SECOND_MS
-from tickloop.simulator.socket_faults import Distortion
+from tickloop.simulator.socket_faults import Distortion, Outgoing
 from tickloop.simulator.subscription import ALL, CANDLES, StreamRequest, Want
 from tickloop.simulator.wire import (
     Format,
@@ -35,18 +35,6 @@ QUEUE_FRAMES = 20_000
 which it notices, rather than given a stream with holes, which it would not."""
 
 BOOK_EVERY_MS = 1_000
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """One frame on its way, and what it counts as; control answers have no type."""
-
-    data: bytes
-    type: str = ""
-    code: str = ""
-
-    def with_data(self, data: bytes) -> Outgoing:
-        return replace(self, data=data)
 
 
 @dataclass(eq=False)
@@ -146,6 +134,7 @@ class Hub:
         """Queue all that happened up to and including `until_ms`; resting orders fill on the way."""
         if until_ms <= self._at_ms:
             return
+        self._exchange.told_until_ms = until_ms
         markets = {code for _, code in self._wanted} | self._desk.resting_markets
         for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
             self._tell_due(event.ts_ms)

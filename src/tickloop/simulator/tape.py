@@ -95,7 +95,7 @@ def trades_from_candles(market: str, candles: pl.DataFrame, seed: int) -> Tape:
 
 
 def trades_as_recorded(market: str, trades: pl.DataFrame, seed: int) -> Tape:
-    """Give recorded trades; what the recording lacks is made: ids, and sides by the tick rule.
+    """Give recorded trades; ids and sides that the recording lacks are made, sides by the tick rule.
 
     A price above the last different one is a buy, one below a sell, an equal one as before; the first is a buy.
 
@@ -105,7 +105,32 @@ def trades_as_recorded(market: str, trades: pl.DataFrame, seed: int) -> Tape:
     ts_event, price, qty_e8, prev_close = (
         trades[name].to_numpy() for name in ("ts_event", "price", "qty_e8", "prev_close")
     )
-    return _tape(market, key_of(seed, market), ts_event, price, qty_e8, _sides(price), prev_close)
+    side, trade_id = _sides(price), None
+    if "side" in trades.columns:
+        side = np.where((trades["side"] == Side.BUY.value).to_numpy(), _BUY, _SELL).astype(np.uint8)
+    if "trade_id" in trades.columns:
+        trade_id = trades["trade_id"].to_numpy()
+    return _tape(market, key_of(seed, market), ts_event, price, qty_e8, side, prev_close, trade_id)
+
+
+def tape_of(
+    market: str,
+    ts_event: NDArray[np.int64],
+    price: NDArray[np.float64],
+    qty_e8: NDArray[np.int64],
+    side: NDArray[np.uint8],
+    prev_close: NDArray[np.float64],
+    trade_id: NDArray[np.int64] | None = None,
+) -> Tape:
+    """Give trades in order of time as a tape; ids are made where they are not given."""
+    return _tape(market, key_of(0, market), ts_event, price, qty_e8, side, prev_close, trade_id)
+
+
+def change_against(price: float, prev_close: float) -> Change:
+    """Tell how a price stands to the close of the day before."""
+    if price == prev_close:
+        return Change.EVEN
+    return Change.RISE if price > prev_close else Change.FALL
 
 
 def _tape(
@@ -116,9 +141,11 @@ def _tape(
     qty_e8: NDArray[np.int64],
     side: NDArray[np.uint8],
     prev_close: NDArray[np.float64],
+    trade_id: NDArray[np.int64] | None = None,
 ) -> Tape:
-    trade_id = np.empty(len(ts_event), dtype=np.int64)
-    number_trades(key, np.ascontiguousarray(ts_event), trade_id)
+    if trade_id is None:
+        trade_id = np.empty(len(ts_event), dtype=np.int64)
+        number_trades(key, np.ascontiguousarray(ts_event), trade_id)
     prev_close = np.where(np.isnan(prev_close), price, prev_close)
     change = (CHANGES.index(Change.EVEN) + np.sign(price - prev_close)).astype(np.uint8)
     return Tape(market, ts_event, trade_id, price, qty_e8, side, change, prev_close)

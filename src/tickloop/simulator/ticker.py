@@ -7,7 +7,7 @@ from typing import Literal
 
 from tickloop.domain.market import Change, Side
 from tickloop.domain.window import DAY_MS
-from tickloop.simulator.days import Day, Extreme, MarketDays, day_of
+from tickloop.simulator.days import Day, Extreme, TradeDays, day_of
 from tickloop.simulator.tape import CHANGES, SIDES
 
 MarketState = Literal["PREVIEW", "ACTIVE", "DELISTED"]
@@ -41,7 +41,7 @@ class Ticker:
     end_day_ms: int
 
 
-def ticker_after(days: MarketDays, day_ms: int, row: int, ts_ms: int) -> Ticker:
+def ticker_after(days: TradeDays, day_ms: int, row: int, ts_ms: int) -> Ticker:
     """Give the state at `ts_ms`, the last trade being the `row`-th of the day that starts at `day_ms`."""
     day = days.day(day_ms)
     tape = day.tape
@@ -72,7 +72,7 @@ def ticker_after(days: MarketDays, day_ms: int, row: int, ts_ms: int) -> Ticker:
     )
 
 
-def _last_24h(days: MarketDays, ts_ms: int, notional: float, qty_e8: int) -> tuple[float, int]:
+def _last_24h(days: TradeDays, ts_ms: int, notional: float, qty_e8: int) -> tuple[float, int]:
     """Add to today's sums what of yesterday is less than 24 hours old."""
     yesterday = days.day(day_of(ts_ms) - DAY_MS)
     gone = yesterday.count_until(ts_ms - DAY_MS)

@@ -13,7 +13,8 @@ from tickloop.simulator.auth import Gatekeeper
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.ratelimit import Limit, RateLimiter
 from tickloop.simulator.refusal import RefusedError
-from tickloop.simulator.stream import Hub, Outgoing, Subscriber
+from tickloop.simulator.socket_faults import Outgoing
+from tickloop.simulator.stream import Hub, Subscriber
 from tickloop.simulator.subscription import StreamError, listing_object, parse_request
 
 CONNECTS = Limit("websocket-connect", 5)

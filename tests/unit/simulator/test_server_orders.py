@@ -432,9 +432,9 @@ def test_no_coin_and_no_won_appears_or_vanishes_when_own_orders_meet(tickets: li
             continue
         levels = ASKS if made.side == "bid" else BIDS
         across = [one for one in orders.values() if one.is_open and one.side != made.side]
-        for after, account in match(order, account, levels, at_ms, lambda: next(names), across):
-            orders[after.uuid] = after
-        purse = account
+        steps = match(order, account, levels, at_ms, lambda: next(names), across)
+        orders |= {after.uuid: after for after, _ in steps}
+        purse = steps[-1][1]
 
     fills = [(one.side, fill) for one in orders.values() for fill in one.fills]
     fees = sum(one.paid_fee for one in orders.values())

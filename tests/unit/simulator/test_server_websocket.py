@@ -12,8 +12,8 @@ from running_simulator import DEADLINE_S, MINUTE_MS, START_MS, config_in, runnin
 
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.socket_faults import Distortion
-from tickloop.simulator.stream import Outgoing, Subscriber
+from tickloop.simulator.socket_faults import Distortion, Outgoing
+from tickloop.simulator.stream import Subscriber
 
 TRADES = {"type": "trade", "codes": ["KRW-BTC", "KRW-ETH", "KRW-NONE"], "is_only_realtime": True}
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tickloop.entrypoints.commands.options import Home
-from tickloop.errors import SettingsError
+from tickloop.errors import SettingsError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,17 @@ def sim(
     home: Home = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 9000,
-    recording: Annotated[str, typer.Option("--recording", help="candles or bursts.")] = "candles",
+    recording: Annotated[
+        str, typer.Option("--recording", help="candles, bursts, seeded, or a file of candles, trades or raw frames.")
+    ] = "candles",
+    markets: Annotated[int, typer.Option("--markets", help="Markets of a seeded exchange.")] = 2,
+    listing: Annotated[
+        list[str] | None,
+        typer.Option("--listing", help="A seeded market that comes later: KRW-S005:+2h, from the start; repeat."),
+    ] = None,
+    delisting: Annotated[
+        list[str] | None, typer.Option("--delisting", help="A seeded market that goes: KRW-S003:+3h; repeat.")
+    ] = None,
     start_ms: Annotated[
         int, typer.Option("--start-ms", help="Market time of the first start, epoch ms UTC.")
     ] = 1_705_881_600_000,
@@ -51,12 +61,31 @@ def sim(
     gaps: Annotated[
         bool, typer.Option("--gaps", help="Withhold trades, so that the ledger has something to show.")
     ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", help="Trouble from the start, e.g. kind=rate_limited,path=/v1/orders,count=2; repeat."),
+    ] = None,
+    order_limit: Annotated[
+        int, typer.Option("--order-limit", help="Orders per market second: 8, or 12 as since 2026-08-21.")
+    ] = 8,
+    smp_default: Annotated[
+        str, typer.Option("--smp-default", help="When own orders meet and none asked: none, or cancel_maker.")
+    ] = "none",
+    text_frames: Annotated[
+        bool, typer.Option("--text-frames", help="Send WebSocket data in text frames, not binary ones.")
+    ] = False,
 ) -> None:
     """Run the exchange simulator alone."""
     from tickloop.entrypoints import mains
     from tickloop.entrypoints.process import leave
     from tickloop.simulator.config import SimulatorConfig
+    from tickloop.simulator.fault_orders import fault_of_text
+    from tickloop.simulator.generator import spans_of
 
+    try:
+        faults = tuple(fault_of_text(text) for text in fault or ())
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
     settings = mains.start("simulator", home)
     exchange = settings.exchange
     config = SimulatorConfig(
@@ -69,6 +98,12 @@ def sim(
         is_held=hold,
         with_gaps=gaps,
         seed=seed,
+        faults=faults,
+        markets=markets,
+        spans=spans_of(listing or (), delisting or (), start_ms),
+        order_limit_per_s=order_limit,
+        smp_default=smp_default,
+        binary_frames=not text_frames,
         access_key=exchange.access_key.get_secret_value() if exchange.access_key else "simulator",
         secret_key=exchange.secret_key.get_secret_value() if exchange.secret_key else "simulator",
     )
