@@ -15,6 +15,8 @@ KILL = "kill"
 EVERY_MS = 4 * MINUTE_MS
 """Mean market time between two troubles; a run of an hour has about fifteen."""
 
+KILL_SHARE = 0.2
+
 Fields = Callable[[random.Random], dict[str, Any]]
 
 
@@ -34,7 +36,7 @@ def plan(seed: int, start_ms: int, hours: int) -> list[Trouble]:
     at_ms = start_ms + 2 * MINUTE_MS
     end_ms = start_ms + hours * HOUR_MS - 2 * MINUTE_MS
     while (at_ms := at_ms + int(draw.expovariate(1 / EVERY_MS)) + 1) < end_ms:
-        kind = draw.choice(tuple(_FIELDS))
+        kind = KILL if draw.random() < KILL_SHARE else draw.choice(tuple(_FIELDS))
         found.append(Trouble(at_ms, kind, _FIELDS[kind](draw)))
     return found
 
@@ -65,7 +67,6 @@ def _refusals(draw: random.Random) -> dict[str, Any]:
 
 
 _FIELDS: dict[str, Fields] = {
-    KILL: _none,
     "drop": _none,
     "stall": _spell(5, 90),
     "duplicate": _some(20),
