@@ -37,7 +37,7 @@ def plan(seed: int, start_ms: int, hours: int) -> list[Trouble]:
     end_ms = start_ms + hours * HOUR_MS - 2 * MINUTE_MS
     while (at_ms := at_ms + int(draw.expovariate(1 / EVERY_MS)) + 1) < end_ms:
         kind = KILL if draw.random() < KILL_SHARE else draw.choice(tuple(_FIELDS))
-        found.append(Trouble(at_ms, kind, _FIELDS[kind](draw)))
+        found.append(Trouble(at_ms, kind, {} if kind == KILL else _FIELDS[kind](draw)))
     return found
 
 
