@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from tickloop.domain.market import Side
 from tickloop.errors import CorruptRecordingError, UsageError
 from tickloop.simulator.recording import CANDLE_COLUMNS, TRADE_COLUMNS, Kind, Recording, recording_of
 
@@ -96,6 +97,8 @@ def _recording(path: Path, kind: Kind, rows: pl.DataFrame) -> Recording:
     columns = {**wanted, **{name: dtype for name, dtype in extra.items() if name in rows.columns}}
     time = "ts_open" if kind == "candles" else "ts_event"
     rows = rows.select(list(columns)).with_columns(_in_ms(rows, time))
+    if "side" in rows.columns:  # the exchange's words for the taker, or ours
+        rows = rows.with_columns(pl.col("side").replace({"BID": Side.BUY.value, "ASK": Side.SELL.value}))
     try:
         rows = rows.cast(pl.Schema(columns))
     except pl.exceptions.PolarsError as exc:
@@ -153,5 +156,5 @@ def _trade(path: Path, number: int, market: str, frame: _Frame) -> tuple[str, in
         raise CorruptRecordingError(
             f"recording {path}, line {number}: a trade without time, price, quantity or id; valid: all four"
         )
-    side = "buy" if (frame.ask_bid or frame.ab) == "BID" else "sell"
+    side = Side.BUY.value if (frame.ask_bid or frame.ab) == "BID" else Side.SELL.value
     return market, ts_ms, price, float(volume), trade_id, side

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from tickloop.domain.market import QTY_UNITS, is_market
+from tickloop.domain.market import QTY_UNITS, Side, is_market
 from tickloop.domain.window import DAY_MS, MINUTE_MS
 from tickloop.errors import CorruptRecordingError, UsageError
 from tickloop.simulator.grid import price_steps
@@ -55,7 +55,7 @@ class Recording:
     Attributes:
         frames: per market, the most recorded first, one frame in order of time. `ts_open` and `ts_event` are epoch ms
             UTC (int64). Kind `candles`: ts_open, open, high, low, close, volume. Kind `trades`: ts_event, price, qty,
-            and where the source tells them trade_id (int64) and side (`buy` or `sell`, the taker's).
+            and where the source tells them trade_id (int64) and side (text of a `Side`, the taker's).
             Both: market, qty_e8 (int64, volume or qty in units of 1e-8) and prev_close (float64: close of the previous
             UTC day, NaN where the recording does not reach back to it).
     """
@@ -179,7 +179,7 @@ def _trade_checks(columns: Sequence[str]) -> list[_Check]:
         _Check(
             "trade_id", (pl.col("trade_id") >= 0) & pl.struct("market", "trade_id").is_first_distinct(), "an id once"
         ),
-        _Check("side", pl.col("side").is_in(["buy", "sell"]), "buy or sell"),
+        _Check("side", pl.col("side").is_in([side.value for side in Side]), " or ".join(Side)),
     ]
     moment = pl.col("ts_event")
     is_in_order = (moment >= moment.shift(1).over("market")).fill_null(value=True)
