@@ -17,6 +17,7 @@ import jwt
 import msgspec
 from aiohttp import web
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from fakes import FixedClock
@@ -234,30 +235,65 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 
 @dataclass
 class FakeStream:
-    """A WebSocket that plays one script per connection, the last one again and again.
+    """A WebSocket that plays one script per request, the last one again and again.
 
-    A script is a list of messages; "close" ends the connection, otherwise it stays silent at its end.
-    `requests` records the subscriptions. `refuse_with` are HTTP statuses for the first handshakes.
+    A script is a list of messages; "close" ends the connection, "mute" lets it hear nothing more, and at its end it
+    stays silent. `answer` makes the script out of the request instead. `refuse_with` are HTTP statuses for the first
+    handshakes.
+
+    `requests` records the subscriptions, `pings` counts text PINGs, `handshakes` has path and headers of each, and
+    `open` is how many connections there are.
     """
 
-    scripts: Sequence[Sequence[bytes | str]]
+    scripts: Sequence[Sequence[bytes | str]] = ((),)
+    answer: Callable[[list[dict[str, Any]]], Sequence[bytes | str]] | None = None
     refuse_with: list[int] = field(default_factory=list)
+    refuse_headers: dict[str, str] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
+    handshakes: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    pings: int = 0
+    open: int = 0
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
-        async with serve(self._play, "127.0.0.1", 0, process_request=self._handshake, close_timeout=0.2) as server:
+        async with serve(self._serve, "127.0.0.1", 0, process_request=self._handshake, close_timeout=0.2) as server:
             port = next(iter(server.sockets)).getsockname()[1]
             yield f"ws://127.0.0.1:{port}/websocket/v1"
 
-    def _handshake(self, connection: ServerConnection, _request: Request) -> Response | None:
-        return connection.respond(self.refuse_with.pop(0), "no\n") if self.refuse_with else None
+    def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.handshakes.append((request.path, dict(request.headers.raw_items())))
+        if not self.refuse_with:
+            return None
+        response = connection.respond(self.refuse_with.pop(0), "no\n")
+        response.headers.update(self.refuse_headers)
+        return response
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        self.open += 1
+        try:
+            async with asyncio.timeout(30):
+                await self._play(connection)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.open -= 1
 
     async def _play(self, connection: ServerConnection) -> None:
-        self.requests.append(msgspec.json.decode(await connection.recv()))
-        script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
-        for message in script:
-            if message == "close":
-                return
-            await connection.send(message)
-        await asyncio.wait_for(connection.wait_closed(), 30)
+        async for text in connection:
+            if text == "PING":
+                self.pings += 1
+                await connection.send('{"status":"UP"}')
+                continue
+            for message in self._script(msgspec.json.decode(text)):
+                if message == "close":
+                    return
+                if message == "mute":
+                    connection.transport.pause_reading()
+                    continue
+                await connection.send(message)
+
+    def _script(self, request: list[dict[str, Any]]) -> Sequence[bytes | str]:
+        self.requests.append(request)
+        if self.answer is not None:
+            return self.answer(request)
+        return self.scripts[min(len(self.requests), len(self.scripts)) - 1]

@@ -12,7 +12,7 @@ from simulated_exchange import RunningSimulator, running_simulator
 from tickloop.adapters.upbit.events import TradeEvent
 from tickloop.adapters.upbit.feed import UpbitFeed
 from tickloop.adapters.upbit.parse import parse_frame
-from tickloop.ports import Disconnected, Frame, TradeFeed
+from tickloop.ports import AdjustableFeed, Disconnected, Frame, TradeFeed
 from upbit_fakes import FakeStream
 
 TRADE = (
@@ -28,13 +28,14 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSimul
 
 
 @pytest.fixture(params=["loopback", "simulator"])
-async def feed(request: pytest.FixtureRequest) -> AsyncIterator[TradeFeed]:
+async def feed(request: pytest.FixtureRequest) -> AsyncIterator[AdjustableFeed]:
     """A feed of KRW-BTC trades with at least three of them to come."""
     if request.param == "simulator":
         running: RunningSimulator = request.getfixturevalue("simulator")
         yield UpbitFeed(running.websocket_url, ["KRW-BTC"], ["trade"], running.clock)
         return
-    stream = FakeStream([[TRADE % number for number in range(3)]])
+    trades = [TRADE % number for number in range(3)]
+    stream = FakeStream([trades, [TRADE % 3, (TRADE % 4).replace(b"KRW-BTC", b"KRW-ETH")]])
     async with stream.listening() as url:
         yield UpbitFeed(url, ["KRW-BTC"], ["trade"], FixedClock())
 
@@ -68,6 +69,21 @@ async def test_frames_are_trades_of_the_market_in_order_of_receipt(feed: TradeFe
     assert {trade.code for trade in trades} == {"KRW-BTC"}
     times = [frame.ts_received_ns for frame in frames]
     assert times == sorted(times)
+
+
+async def test_markets_can_change_while_the_feed_runs(feed: AdjustableFeed) -> None:
+    """A new market says first since when it is listened to; the one that was there goes on without a gap."""
+    frames = cast("AsyncGenerator[Frame | Disconnected]", feed.frames())
+    items: list[Frame | Disconnected] = []
+    async with asyncio.timeout(20), aclosing(frames):
+        await anext(frames)
+        feed.set_markets(["KRW-BTC", "KRW-ETH"])
+        while not any(b'"KRW-ETH"' in item.raw for item in items if isinstance(item, Frame)):
+            items.append(await anext(frames))
+
+    beginnings = [item for item in items if isinstance(item, Disconnected)]
+    assert [(gap.since_ms, gap.markets) for gap in beginnings] == [(None, ("KRW-ETH",))]
+    assert items[-2] == beginnings[0]
 
 
 async def test_feed_can_be_closed_and_opened_again(feed: TradeFeed) -> None:

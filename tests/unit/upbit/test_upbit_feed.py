@@ -9,7 +9,8 @@ from itertools import islice
 import pytest
 
 from fakes import START_MS, FixedClock
-from tickloop.adapters.upbit.feed import UpbitFeed, backoff_delays
+from tickloop.adapters.upbit.feed import UpbitFeed
+from tickloop.adapters.upbit.pace import backoff_delays
 from tickloop.errors import AuthError, ExchangeError, RejectedError
 from tickloop.ports import Disconnected, Frame
 from upbit_fakes import FakeStream

@@ -1,13 +1,14 @@
-"""Upbit's WebSocket messages in DEFAULT format, as typed values. Unknown fields are allowed and ignored.
+"""Upbit's public WebSocket messages, as typed values under their DEFAULT names. Unknown fields are allowed and ignored.
 
-Source: Upbit developer centre, WebSocket reference: ticker, trade, orderbook; errors and status.
+Source: Upbit developer centre, WebSocket reference: ticker, trade, orderbook, candle; errors and status.
 """
 
 from __future__ import annotations
 
 import decimal
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,12 +22,14 @@ Amount = Annotated[float, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, le=_YEAR_9999_MS)]
 Nanos = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 TradeId = Annotated[int, Meta(ge=0, le=INT64_MAX)]
+CandleStart = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$")]
 ChangeWord = Literal["RISE", "EVEN", "FALL"]
 TakerSide = Literal["ASK", "BID"]
 
 # A rounded or cut quantity would break the ledger's exact sums, so anything inexact raises.
 _EXACT = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow])
-_MOST = Decimal(INT64_MAX) / Decimal(10**8)
+_ZERO, _UNITS = Decimal(0), Decimal(10**8)
+_MOST = Decimal(INT64_MAX) / _UNITS
 
 
 def qty_e8_of(volume: Decimal) -> int:
@@ -35,15 +38,16 @@ def qty_e8_of(volume: Decimal) -> int:
     Raises:
         ValueError: not finite, not positive, over int64, or with more than 8 decimals.
     """
-    if not volume.is_finite() or not 0 < volume <= _MOST:
+    # Decimals all through, and no call that is not needed: this is a tenth of the time that a trade takes to parse.
+    if volume.is_nan() or not _ZERO < volume <= _MOST:
         raise ValueError(f"quantity {volume} is not a number above 0 and below {_MOST:.0f}")
     try:
-        return int(_EXACT.to_integral_exact(_EXACT.scaleb(volume, 8)))
+        return int(_EXACT.to_integral_exact(_EXACT.multiply(volume, _UNITS)))
     except decimal.DecimalException as exc:
         raise ValueError(f"quantity {volume} has more than 8 decimals") from exc
 
 
-class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="trade"):
+class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="trade"):
     """One trade. `ask_bid` is the side of the taker; `trade_volume` is exact, as in the JSON text."""
 
     code: Code
@@ -64,7 +68,7 @@ class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
         return qty_e8_of(self.trade_volume)
 
 
-class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ticker"):
+class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ticker"):
     """The rolling summary of one market; no trade."""
 
     code: Code
@@ -99,6 +103,72 @@ class OrderbookEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     stream_type: str | None = None
 
 
+class CandleEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The candle that is open, or the newest that exists: sent again at each change, the last one of a start counts.
+
+    It is closed when a later start arrives or the clock passes its end; no message says so.
+    """
+
+    code: Code
+    candle_date_time_utc: CandleStart
+    opening_price: Price
+    high_price: Price
+    low_price: Price
+    trade_price: Price
+    candle_acc_trade_volume: Amount
+    candle_acc_trade_price: Amount
+    timestamp: Millis
+    candle_date_time_kst: CandleStart | None = None
+    stream_type: str | None = None
+
+    @property
+    def type(self) -> str:
+        """Give the message type, such as `candle.1m`."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def start(self) -> datetime:
+        """Give the beginning of the interval; the exchange writes it without a zone."""
+        return datetime.fromisoformat(self.candle_date_time_utc).replace(tzinfo=UTC)
+
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.candle_date_time_utc)  # a pattern lets the 31st of February pass
+
+
+# Nine names and not one with a field: msgspec tells a union's members apart by their tags.
+class Candle1s(CandleEvent, frozen=True, kw_only=True, tag="candle.1s"): ...
+
+
+class Candle1m(CandleEvent, frozen=True, kw_only=True, tag="candle.1m"): ...
+
+
+class Candle3m(CandleEvent, frozen=True, kw_only=True, tag="candle.3m"): ...
+
+
+class Candle5m(CandleEvent, frozen=True, kw_only=True, tag="candle.5m"): ...
+
+
+class Candle10m(CandleEvent, frozen=True, kw_only=True, tag="candle.10m"): ...
+
+
+class Candle15m(CandleEvent, frozen=True, kw_only=True, tag="candle.15m"): ...
+
+
+class Candle30m(CandleEvent, frozen=True, kw_only=True, tag="candle.30m"): ...
+
+
+class Candle60m(CandleEvent, frozen=True, kw_only=True, tag="candle.60m"): ...
+
+
+class Candle240m(CandleEvent, frozen=True, kw_only=True, tag="candle.240m"): ...
+
+
+AnyCandle = Candle1s | Candle1m | Candle3m | Candle5m | Candle10m | Candle15m | Candle30m | Candle60m | Candle240m
+
+CANDLES: dict[type[CandleEvent], str] = {cls: str(cls.__struct_config__.tag) for cls in get_args(AnyCandle)}
+"""Class of a candle message -> its type, such as `candle.1m`."""
+
+
 class StatusEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The answer to a text PING."""
 
@@ -112,5 +182,5 @@ class ExchangeErrorEvent(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-MarketEvent = TradeEvent | TickerEvent | OrderbookEvent
+MarketEvent = TradeEvent | TickerEvent | OrderbookEvent | CandleEvent
 """What the journal keeps."""

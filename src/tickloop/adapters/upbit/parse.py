@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from tickloop.adapters.upbit.events import ExchangeErrorEvent, MarketEvent, StatusEvent, TradeEvent
+from tickloop.adapters.upbit.events import (
+    AnyCandle,
+    ExchangeErrorEvent,
+    MarketEvent,
+    OrderbookEvent,
+    StatusEvent,
+    TickerEvent,
+    TradeEvent,
+)
+from tickloop.adapters.upbit.private_events import PrivateEvent
+from tickloop.adapters.upbit.simple import BAD_JSON as BAD_JSON
+from tickloop.adapters.upbit.simple import spell_out
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.errors import CorruptLineError
 
 SIDE_OF = {"BID": Side.BUY, "ASK": Side.SELL}
 """Upbit names the taker's side: BID means that a buyer hit an ask."""
+
+E = TypeVar("E")
 
 _CHANGE_OF = {change.value: change for change in Change}
 _SHOWN = 120  # characters of a bad message that an error quotes
@@ -25,16 +38,17 @@ class _Refusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: ExchangeErrorEvent
 
 
-_EVENTS: msgspec.json.Decoder[MarketEvent] = msgspec.json.Decoder(MarketEvent)
+# msgspec builds the union from the classes with tags; to the reader each of these is a MarketEvent.
+_EVENTS = cast(
+    "msgspec.json.Decoder[MarketEvent]", msgspec.json.Decoder(TradeEvent | TickerEvent | OrderbookEvent | AnyCandle)
+)
+_PRIVATE_EVENTS = cast("msgspec.json.Decoder[PrivateEvent]", msgspec.json.Decoder(PrivateEvent))
 _NO_EVENT = msgspec.json.Decoder(_Refusal)
 _STATUS = msgspec.json.Decoder(StatusEvent)
 
-# What msgspec raises for bytes that are not the value asked for.
-BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-
-def parse_frame(raw: bytes) -> MarketEvent | StatusEvent | ExchangeErrorEvent:
-    """Read one message in DEFAULT format.
+def parse_frame(raw: bytes | str) -> MarketEvent | StatusEvent | ExchangeErrorEvent:
+    """Read one message of the public stream, in any of its formats; DEFAULT is read at once, the others take longer.
 
     Raises:
         CorruptLineError: naming the field, its value and what would be valid.
@@ -42,7 +56,19 @@ def parse_frame(raw: bytes) -> MarketEvent | StatusEvent | ExchangeErrorEvent:
     try:
         return _EVENTS.decode(raw)
     except BAD_JSON as exc:
-        return _parse_other(raw, exc)
+        return _parse_other(raw, _EVENTS, exc)
+
+
+def parse_private_frame(raw: bytes | str) -> PrivateEvent | StatusEvent | ExchangeErrorEvent:
+    """Read one message of the private stream, in any of its formats.
+
+    Raises:
+        CorruptLineError: naming the field, its value and what would be valid.
+    """
+    try:
+        return _PRIVATE_EVENTS.decode(raw)
+    except BAD_JSON as exc:
+        return _parse_other(raw, _PRIVATE_EVENTS, exc)
 
 
 def trade_of(event: TradeEvent, ts_received_ns: int, arrival: int, source: Source = Source.STREAM) -> Trade:
@@ -71,14 +97,29 @@ def explain(raw: bytes, exc: Exception) -> CorruptLineError:
     return CorruptLineError(f"message field {path} = {_value_at(raw, path)}: {wanted}")
 
 
-def _parse_other(raw: bytes, exc: Exception) -> StatusEvent | ExchangeErrorEvent:
+def _parse_other(
+    raw: bytes | str, events: msgspec.json.Decoder[E], exc: Exception
+) -> E | StatusEvent | ExchangeErrorEvent:
+    """Read what is no event in DEFAULT format: a status or an error, or a message in another format."""
+    data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
+    try:
+        spelt = spell_out(data)
+    except CorruptLineError as problem:
+        if isinstance(problem.__cause__, BAD_JSON):
+            raise explain(data, exc) from exc
+        raise
+    if spelt is not data:
+        try:
+            return events.decode(spelt)
+        except BAD_JSON as other:
+            exc = other
     for decoder in (_NO_EVENT, _STATUS):
         try:
-            other = decoder.decode(raw)
+            answer = decoder.decode(spelt)
         except BAD_JSON:
             continue
-        return other.error if isinstance(other, _Refusal) else other
-    raise explain(raw, exc) from exc
+        return answer.error if isinstance(answer, _Refusal) else answer
+    raise explain(spelt, exc) from exc
 
 
 def _value_at(raw: bytes, path: str) -> str:
