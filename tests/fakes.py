@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from tickloop.domain.bars import trade_frame
+from tickloop.domain.gaps import Gap
 from tickloop.domain.market import Candle, Source, Trade
 from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of, pick_columns
 from tickloop.domain.tables import TRADE, Table
@@ -40,6 +41,9 @@ class FixedClock:
 
     def real_seconds_until(self, ts_ms: int) -> float:
         return max(0.0, (ts_ms * 1_000_000 - self._now_ns) / 1e9)
+
+    def finished(self, frames: int) -> None:
+        pass
 
     def advance(self, ms: int) -> None:
         self._now_ns += ms * 1_000_000
@@ -87,6 +91,7 @@ class FakeRawStore:
     """Trade lines in a list; a repair gets the next arrival."""
 
     def __init__(self, trades: Sequence[Trade] = (), dead: int = 0) -> None:
+        self._guard = threading.Lock()
         self.lines = list(trades)
         self.dead = dead
 
@@ -99,10 +104,40 @@ class FakeRawStore:
         return RawRead(trade_frame(list(first.values())), len(lines), len(lines) - len(first), dead)
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
-        arrival = max((trade.arrival for trade in self.lines), default=0)
-        for offset, trade in enumerate(trades, start=1):
-            self.lines.append(replace(trade, arrival=arrival + offset, ts_received_ns=arrival + offset))
+        with self._guard:
+            arrival = max((trade.arrival for trade in self.lines), default=0)
+            for offset, trade in enumerate(trades, start=1):
+                self.lines.append(replace(trade, arrival=arrival + offset, ts_received_ns=arrival + offset))
         return len(trades)
+
+
+class FakeNotifier:
+    """Keeps what it was told as (alert or clear, subject)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.messages: list[str] = []
+
+    def alert(self, subject: str, message: str, **detail: Any) -> None:
+        self.told.append(("alert", subject))
+        self.messages.append(message)
+
+    def clear(self, subject: str, message: str) -> None:
+        self.told.append(("clear", subject))
+        self.messages.append(message)
+
+
+class MemoryGapLog:
+    """Keeps the gaps saved last."""
+
+    def __init__(self, gaps: Sequence[Gap] = ()) -> None:
+        self.gaps = list(gaps)
+
+    def load(self) -> list[Gap]:
+        return list(self.gaps)
+
+    def save(self, gaps: Sequence[Gap]) -> None:
+        self.gaps = list(gaps)
 
 
 class MemoryLake:
@@ -121,14 +156,19 @@ class MemoryLake:
 
 
 class MemoryWarehouse:
-    """One frame per table."""
+    """One frame per table; threads may share it."""
 
     def __init__(self) -> None:
         self._frames: dict[str, pl.DataFrame] = {}
+        self._guard = threading.Lock()
 
     def replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
         check_rows(table, rows, market, window)
         check_unique(table, rows)
+        with self._guard:
+            return self._replace(table, market, window, rows)
+
+    def _replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
         stored = self._stored(table)
         is_old = (pl.col("market") == market) & pl.col(table.time).is_between(window.start, window.end, closed="left")
         others = stored.filter(~is_old)
@@ -140,14 +180,16 @@ class MemoryWarehouse:
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:
         check_rows(table, rows)
-        self._frames[table.name] = pl.concat([self._stored(table), rows]).unique(table.key, keep="last")
+        with self._guard:
+            self._frames[table.name] = pl.concat([self._stored(table), rows]).unique(table.key, keep="last")
         return rows.height
 
     def add_new(self, table: Table, rows: pl.DataFrame) -> int:
         check_rows(table, rows)
-        stored = self._stored(table)
-        both = pl.concat([stored, rows]).unique(table.key, keep="first", maintain_order=True)
-        self._frames[table.name] = both
+        with self._guard:
+            stored = self._stored(table)
+            both = pl.concat([stored, rows]).unique(table.key, keep="first", maintain_order=True)
+            self._frames[table.name] = both
         return both.height - stored.height
 
     def read(

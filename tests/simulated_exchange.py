@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fakes import START_MS
 from tickloop.adapters.local.clock import SharedClock
@@ -23,13 +24,19 @@ _DEADLINE_S = 30.0
 class RunningSimulator:
     rest_url: str
     websocket_url: str
-    clock: SharedClock
+    clock_path: Path
+
+    @property
+    def clock(self) -> SharedClock:
+        return SharedClock(self.clock_path)
 
 
 @contextmanager
-def running_simulator(folder: Path, speed: float = 240.0, start_ms: int = START_MS) -> Iterator[RunningSimulator]:
-    """Serve the shipped candles on a free port, by default from 2024-01-22T00:00Z."""
-    config = SimulatorConfig(folder, "candles", start_ms, speed, ACCESS_KEY, SECRET_KEY)
+def running_simulator(
+    folder: Path, speed: float = 240.0, start_ms: int = START_MS, **options: Any
+) -> Iterator[RunningSimulator]:
+    """Serve the shipped candles on a free port, by default from 2024-01-22T00:00Z; options are the config's."""
+    config = SimulatorConfig(folder, "candles", start_ms, speed, ACCESS_KEY, SECRET_KEY, **options)
     urls: list[str] = []
     is_ready = threading.Event()
     loop = asyncio.new_event_loop()
@@ -52,7 +59,7 @@ def running_simulator(folder: Path, speed: float = 240.0, start_ms: int = START_
         assert is_ready.wait(_DEADLINE_S), "the simulator did not start in time"
         assert urls, "the simulator ended at its start"
         socket_url = urls[0].replace("http://", "ws://") + "/websocket/v1"
-        yield RunningSimulator(urls[0], socket_url, SharedClock(folder / "clock.json"))
+        yield RunningSimulator(urls[0], socket_url, folder / "clock.json")
     finally:
         if not loop.is_closed():
             loop.call_soon_threadsafe(stop.set)

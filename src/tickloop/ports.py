@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from tickloop.domain.arrivals import ArrivalCounts
+from tickloop.domain.gaps import Gap
 from tickloop.domain.market import Candle, Side, Trade
 from tickloop.domain.orders import OrderEvent
 from tickloop.domain.tables import Table
@@ -38,6 +40,12 @@ class Clock(Protocol):
 
     def real_seconds_until(self, ts_ms: int) -> float:
         """Give real seconds until market time reaches `ts_ms`: 0 when past, infinite while the clock is held."""
+
+    def finished(self, frames: int) -> None:
+        """Note that as many messages of a feed more have been dealt with, all that follows from them included.
+
+        A stepped clock moves on when everybody has said so; any other does nothing.
+        """
 
 
 # --- exchange -------------------------------------------------------------------------------------------------
@@ -209,6 +217,14 @@ class RawStore(Protocol):
         """Append trades fetched from REST, in exchange order, and sync them; give the number of lines written."""
 
 
+@dataclass(frozen=True, slots=True)
+class DiskShortage:
+    """There is too little room on the disk: `free_bytes` are there, `needed_bytes` are what it takes to go on."""
+
+    free_bytes: int
+    needed_bytes: int
+
+
 class Journal(Protocol):
     """Where the messages of one feed are kept, in the order of their arrival."""
 
@@ -216,14 +232,25 @@ class Journal(Protocol):
     def is_full(self) -> bool:
         """Tell whether the feed must wait: `drain` before the next `append`."""
 
+    @property
+    def shortage(self) -> DiskShortage | None:
+        """Tell what the disk lacks while nothing can be taken in for want of room; it passes by itself."""
+
+    @property
+    def arrivals(self) -> ArrivalCounts:
+        """Count the trades appended so far that came twice, late or out of order."""
+
+    def has_seen(self, market: str, trade_id: int) -> bool:
+        """Tell whether a trade is among the last of its market that were appended; any thread may ask."""
+
     def append(self, frame: Frame) -> str:
         """Queue one message; give its kind.
 
-        trade, ticker and orderbook are kept; status and error are not data; dead was no message of the exchange
+        trade, ticker, orderbook and candle are kept; status and error are not data; dead was no message of the exchange
         and went, with its bytes, to the dead letter.
 
         Raises:
-            HomeNotWritableError: the disk refused earlier messages, or is about to; stop reading the feed.
+            HomeNotWritableError: the disk refuses for another reason than want of room; stop reading the feed.
         """
 
     async def drain(self) -> None:
@@ -241,6 +268,20 @@ class SessionLog(Protocol):
 
     async def disconnected(self, at_ms: int, reason: str, markets: Sequence[str] = ()) -> None:
         """Record the market time up to which events were received, and why no longer."""
+
+
+class GapLog(Protocol):
+    """The gaps that are not repaired yet, so that a killed process knows them again."""
+
+    def load(self) -> list[Gap]:
+        """Give what was saved last; nothing when that cannot be read."""
+
+    def save(self, gaps: Sequence[Gap]) -> None:
+        """Replace what was saved.
+
+        Raises:
+            HomeNotWritableError: read-only or full; what was saved before stands.
+        """
 
 
 class Notifier(Protocol):

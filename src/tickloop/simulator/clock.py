@@ -38,12 +38,15 @@ class MarketClock:
         span_ms: tuple[int, int],
         speed: float,
         mono_ns: Callable[[], int] = time.monotonic_ns,
+        *,
+        is_stepped: bool = False,
     ) -> None:
         """Stand where the file says, or at `start_ms` when there is none.
 
         Args:
             span_ms: first and last moment of the recording; market time stops at the last for good.
             mono_ns: the machine's monotonic clock.
+            is_stepped: it stands, but for `step_to`.
 
         Raises:
             DataError: if the file holds no anchor.
@@ -56,6 +59,8 @@ class MarketClock:
         self._end_ns = span_ms[1] * _MS
         self._speed = speed
         self._mono_ns = mono_ns
+        self._is_stepped = is_stepped
+        self._asked = 0
         resumed = _read(path)
         now = mono_ns()
         market_ns = start_ms * _MS if resumed is None else resumed.at(now)
@@ -89,12 +94,18 @@ class MarketClock:
         return self.now_ns() // _MS
 
     def elapsed_s(self) -> float:
-        """Give seconds at the market's speed, running also while the clock is held: for request budgets."""
+        """Give seconds at the market's speed, running also while the clock is held: for request budgets.
+
+        Under a stepped clock a second passes at each look: nobody is limited, and what is left is always the same.
+        """
+        if self._is_stepped:
+            self._asked += 1
+            return float(self._asked)
         return self._mono_ns() / 1e9 * self._speed
 
     def run(self) -> None:
-        """Let market time run; at the end of the recording it stays where it is."""
-        if not self.is_running and not self.is_ended:
+        """Let market time run; at the end of the recording it stays where it is. A stepped clock goes on standing."""
+        if not self._is_stepped and not self.is_running and not self.is_ended:
             now = self._mono_ns()
             self._write(self._running_from(self._anchor.market_ns, now))
 
@@ -107,6 +118,13 @@ class MarketClock:
             self._write(ClockAnchor(self._anchor.at(moment), moment, self._speed, is_running=False, lease_ns=moment))
             if self._mono_ns() <= moment:
                 return
+
+    def step_to(self, ts_ms: int) -> None:
+        """Set a clock that stands to a later moment, at most the end of the recording."""
+        assert not self.is_running, "only a clock that stands is stepped"
+        now = self._mono_ns()
+        market_ns = min(max(ts_ms * _MS, self._anchor.market_ns), self._end_ns)
+        self._write(ClockAnchor(market_ns, now, self._speed, is_running=False, lease_ns=now))
 
     def renew(self) -> None:
         """Vouch for the next second of a running clock, or stop it where the recording ends."""

@@ -30,6 +30,9 @@ class SimulatorConfig:
         speed: market seconds per real second.
         port: 0 takes a free one.
         is_held: the clock stands until it is told to run.
+        is_stepped: the clock moves by `/control/step` alone; the same seed and the same requests at the same market
+            instants give the same bytes.
+        step_deadline_s: real seconds that a step waits for the programs under test.
         with_gaps: withhold trades, so that the completeness ledger has something to show.
         krw: balance of the account at its first start.
         binary_frames: WebSocket data goes out in binary frames, as the exchange does; False sends text.
@@ -48,6 +51,8 @@ class SimulatorConfig:
     host: str = "127.0.0.1"
     port: int = 0
     is_held: bool = False
+    is_stepped: bool = False
+    step_deadline_s: float = 10.0
     with_gaps: bool = False
     markets: int = 2
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)

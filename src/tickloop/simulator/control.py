@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from ipaddress import ip_address
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from tickloop.domain.window import DAY_MS, Window
 from tickloop.errors import OperatorError, UnknownMarketError, WindowError
@@ -18,6 +19,7 @@ from tickloop.simulator.fault_orders import FaultOrders, fault_of_json
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.refusal import RefusedError
+from tickloop.simulator.stepping import MOST_EVENTS, Stepper
 from tickloop.simulator.stream import Hub, Subscriber
 from tickloop.simulator.truth import tape_rows, truth
 
@@ -38,7 +40,9 @@ class ControlApi:
         clock: MarketClock,
         board: FaultBoard,
         orders: FaultOrders,
+        stepper: Stepper | None = None,
     ) -> None:
+        self._stepper = stepper
         self._board = board
         self._orders = orders
         self._exchange = exchange
@@ -55,6 +59,8 @@ class ControlApi:
             ("GET", "/control/faults"): self._faults,
             ("POST", "/control/faults"): self._order_fault,
             ("DELETE", "/control/faults"): self._clear_faults,
+            ("POST", "/control/step"): self._step,
+            ("POST", "/control/ack"): self._ack,
         }
 
     async def answer(self, request: web.Request, path: str) -> web.Response:
@@ -133,6 +139,28 @@ class ControlApi:
             raise RefusedError(400, "invalid_parameter", f"number {number!r} is not one of a fault")
         return {"cleared": self._board.clear(None if number is None else int(number))}
 
+    async def _step(self, request: web.Request) -> dict[str, Any]:
+        """Go on by some events or to a moment, once everybody under test is done with each; 504 names who is not."""
+        stepper = self._require_stepped()
+        wanted = _body(await request.read(), Step, '{"events": 1} or {"until_ms": 1705881600000}')
+        if wanted.until_ms is None:
+            late = await stepper.step_events(wanted.events)
+        else:
+            late = await stepper.step_until(wanted.until_ms)
+        if late:
+            raise RefusedError(504, "not_acknowledged", f"{', '.join(late)} did not finish in time.")
+        return await self._clock_state(request)
+
+    async def _ack(self, request: web.Request) -> dict[str, Any]:
+        ack = _body(await request.read(), Ack, '{"name": "tickloop/bot", "frames": 0}')
+        self._require_stepped().ack(ack.name, ack.frames)
+        return {"market_ms": self._clock.now_ms()}
+
+    def _require_stepped(self) -> Stepper:
+        if self._stepper is None:
+            raise RefusedError(400, "invalid_parameter", "The clock runs by itself; valid: a simulator with --stepped.")
+        return self._stepper
+
     async def _status(self, request: web.Request) -> dict[str, Any]:
         now_ms = self._clock.now_ms()
         return {
@@ -149,6 +177,26 @@ class ControlApi:
 
     async def _drop(self, _request: web.Request) -> dict[str, Any]:
         return {"dropped": self._hub.drop_all()}
+
+
+class Step(msgspec.Struct, forbid_unknown_fields=True):
+    events: Annotated[int, Meta(ge=1, le=MOST_EVENTS)] = 1
+    until_ms: int | None = None
+
+
+class Ack(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    frames: Annotated[int, Meta(ge=0)]
+
+
+_Body = TypeVar("_Body")
+
+
+def _body(content: bytes, form: type[_Body], valid: str) -> _Body:
+    try:
+        return msgspec.json.decode(content or b"{}", type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise RefusedError(400, "invalid_parameter", f"{exc}; valid: {valid}") from exc
 
 
 def _subscriber_state(subscriber: Subscriber) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tickloop.simulator.quotes import ExchangeQuotes
 from tickloop.simulator.recording import RECORDINGS, Recording, load_recording
 from tickloop.simulator.rest import RestApi
 from tickloop.simulator.state import Store
+from tickloop.simulator.stepping import Stepper, ids_of, random_id
 from tickloop.simulator.stream import Hub
 from tickloop.simulator.websocket import WebSocketApi
 
@@ -67,9 +68,16 @@ async def serve(
         exchange = await asyncio.to_thread(_exchange_of, config, recording)
         store = Store(config.folder / "account.sqlite", config.krw)
         try:
-            clock = MarketClock(config.folder / "clock.json", config.start_ms, _span_of(exchange), config.speed)
+            clock = MarketClock(
+                config.folder / "clock.json",
+                config.start_ms,
+                _span_of(exchange),
+                config.speed,
+                is_stepped=config.is_stepped,
+            )
             board = FaultBoard()
-            desk = Desk(store, ExchangeQuotes(exchange), board=board, smp_default=config.smp_default)
+            new_id = ids_of(config.seed, store.ids_used()) if config.is_stepped else random_id
+            desk = Desk(store, ExchangeQuotes(exchange), new_id, board=board, smp_default=config.smp_default)
             await _serve(config, exchange, desk, clock, board, ready, stop)
         finally:
             store.close()
@@ -93,7 +101,8 @@ async def _serve(
     gate = Gatekeeper(config.access_key, config.secret_key)
     rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)
     sockets = WebSocketApi(hub, clock, gate, is_binary=config.binary_frames)
-    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board, orders))
+    stepper = Stepper(hub, clock, config.step_deadline_s) if config.is_stepped else None
+    app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board, orders, stepper))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_DEADLINE_S)
     await runner.setup()
     try:

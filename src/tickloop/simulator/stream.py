@@ -36,6 +36,9 @@ which it notices, rather than given a stream with holes, which it would not."""
 
 BOOK_EVERY_MS = 1_000
 
+NAMES_KEPT = 1_000
+"""Programs whose connections have ended and are still counted; the oldest name goes first."""
+
 
 @dataclass(eq=False)
 class Subscriber:
@@ -91,6 +94,7 @@ class Hub:
         self._candles_due: dict[str, int] = {}  # code -> end of the second whose trades no candle has told of yet
         self._assets_due: list[tuple[int, AssetChange]] = []
         self._sent_by_gone: Counter[tuple[str, str]] = Counter()
+        self._gone_by_name: Counter[str] = Counter()
         desk.listen(self._on_change)
         self.advance(clock.now_ms())
 
@@ -111,6 +115,9 @@ class Hub:
     def remove(self, subscriber: Subscriber) -> None:
         self._subscribers.remove(subscriber)
         self._sent_by_gone += subscriber.sent
+        self._gone_by_name[subscriber.user_agent] += sum(subscriber.sent.values())
+        while len(self._gone_by_name) > NAMES_KEPT:
+            del self._gone_by_name[next(iter(self._gone_by_name))]
         self._index()
 
     def subscribe(self, subscriber: Subscriber, request: StreamRequest) -> None:
@@ -157,7 +164,7 @@ class Hub:
         """Stream what comes due, until cancelled."""
         while True:
             self.advance(self._clock.now_ms())
-            await self._clock.wait_until(self._next_ms())
+            await self._clock.wait_until(self.next_ms())
 
     async def flush(self, deadline_s: float) -> None:
         """Wait until every queue has been written out, at most for a time."""
@@ -192,6 +199,11 @@ class Hub:
             counts.setdefault(kind, {})[code] = number
         return counts
 
+    def sent_to(self, name: str) -> int:
+        """Count the data messages written so far to the connections whose User-Agent is a program's."""
+        here = sum(sum(one.sent.values()) for one in self._subscribers if one.user_agent == name)
+        return here + self._gone_by_name[name]
+
     def _index(self) -> None:
         self._wanted = {}
         for subscriber in self._subscribers:
@@ -199,7 +211,7 @@ class Hub:
                 if want.has_realtime and (subscriber.is_private or want.code in self._known):
                     self._wanted.setdefault((want.type, want.code), []).append((subscriber, want))
 
-    def _next_ms(self) -> int | None:
+    def next_ms(self) -> int | None:
         """Give the moment at which there is something to send again; None when there never is."""
         ends = (self._exchange.market(code).end_ms for code in self._known)
         moments = [end_ms for end_ms in ends if end_ms > self._at_ms]

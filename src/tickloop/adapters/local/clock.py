@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.request import Request, urlopen
+
+import msgspec
 
 from tickloop.domain.marketclock import ClockAnchor, decode_anchor
 from tickloop.errors import OperatorError
+
+_ACK_TIMEOUT_S = 10.0
 
 
 class SystemClock:
@@ -23,6 +30,9 @@ class SystemClock:
 
     def real_seconds_until(self, ts_ms: int) -> float:
         return max(0.0, ts_ms / 1000 - time.time())
+
+    def finished(self, frames: int) -> None:
+        pass
 
 
 class SharedClock:
@@ -46,6 +56,9 @@ class SharedClock:
     def real_seconds_until(self, ts_ms: int) -> float:
         return self._read().real_seconds_until(ts_ms * 1_000_000, time.monotonic_ns())
 
+    def finished(self, frames: int) -> None:
+        pass
+
     def _read(self) -> ClockAnchor:
         try:
             stat = self._path.stat()
@@ -56,3 +69,55 @@ class SharedClock:
         except FileNotFoundError as exc:
             raise OperatorError(f"market clock {self._path} is not there; start the simulator first") from exc
         return self._anchor
+
+
+class SteppedClock(SharedClock):
+    """A market clock that waits for this program: it moves on when every message told so far is dealt with.
+
+    Args:
+        name: the User-Agent of this program's connections, by which the simulator counts what it was told.
+        acknowledge: tells the simulator the name and how many messages were dealt with; called from a thread.
+    """
+
+    def __init__(self, path: Path, name: str, acknowledge: Callable[[str, int], object]) -> None:
+        super().__init__(path)
+        self._name = name
+        self._acknowledge = acknowledge
+        self._done = 0
+        self._told = -1
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._tell, name="stepped-clock", daemon=True)
+        self._thread.start()
+
+    def finished(self, frames: int) -> None:
+        with self._news:
+            self._done += frames
+            self._news.notify()
+
+    def _tell(self) -> None:
+        # Not in the caller's event loop, which may be the one that the simulator answers in.
+        while True:
+            with self._news:
+                while self._told == self._done:
+                    self._news.wait()
+                self._told = done = self._done
+            self._acknowledge(self._name, done)
+
+
+def acknowledger(control_url: str) -> Callable[[str, int], None]:
+    """Give what tells a simulator how many messages a program has dealt with.
+
+    Raises (when called):
+        OperatorError: the simulator does not answer.
+    """
+
+    def acknowledge(name: str, frames: int) -> None:
+        body = msgspec.json.encode({"name": name, "frames": frames})
+        request = Request(f"{control_url}/control/ack", body, {"Content-Type": "application/json"})  # noqa: S310
+        try:
+            with urlopen(request, timeout=_ACK_TIMEOUT_S) as answer:  # noqa: S310 (the simulator on this machine)
+                answer.read()
+        except OSError as exc:
+            raise OperatorError(f"the stepped clock at {control_url} does not answer: {exc}") from exc
+
+    return acknowledge

@@ -61,7 +61,8 @@ class UpbitFeed:
         )
         self._most = codes_per_connection
         self._links: list[Link] = []
-        self._merge = Merge()
+        self._clock = clock
+        self._merge = Merge(clock)
         self.set_markets(markets)
 
     def frames(self) -> AsyncGenerator[Frame | Disconnected, None]:
@@ -71,7 +72,7 @@ class UpbitFeed:
             RejectedError, AuthError: the exchange refuses the subscription itself.
             ExchangeError: the address is not the exchange's.
         """
-        self._merge = Merge()
+        self._merge = Merge(self._clock)
         return self._merge.items(lambda: self._links)
 
     def set_markets(self, markets: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from tickloop.adapters.upbit.inbox import Inbox, Item
 from tickloop.adapters.upbit.link import Link
-from tickloop.ports import Frame
+from tickloop.ports import Clock, Frame
 
 
 class Merge:
@@ -17,7 +17,8 @@ class Merge:
         is_running: whether its items are being read; only then links may be started and stopped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._inbox = Inbox()
         self.is_running = False
         self._tasks: dict[Link, asyncio.Task[None]] = {}
@@ -43,8 +44,10 @@ class Merge:
             for link in links():
                 self.start(link)
             while True:
-                for item in await self._inbox.take():
+                batch = await self._inbox.take()
+                for item in batch:
                     yield item
+                self._clock.finished(sum(isinstance(one, Frame) for one in batch))
         finally:
             self.is_running = False
             running = list(self._tasks)

@@ -55,6 +55,7 @@ class UpbitPrivateFeed:
             first_delay_s,
             ping_text_s,
         )
+        self._clock = clock
         self._link = Link(options, markets, lambda _: ())
 
     def frames(self) -> AsyncGenerator[Frame | Disconnected, None]:
@@ -65,4 +66,4 @@ class UpbitPrivateFeed:
             RejectedError: it refuses the subscription.
             ExchangeError: the address is not the exchange's.
         """
-        return Merge().items(lambda: (self._link,))
+        return Merge(self._clock).items(lambda: (self._link,))

@@ -58,6 +58,9 @@ def sim(
     speed: Annotated[float, typer.Option("--speed", help="Market seconds per second.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the made trades.")] = 20240122,
     hold: Annotated[bool, typer.Option("--hold", help="Let the market clock stand until it is told to run.")] = False,
+    stepped: Annotated[
+        bool, typer.Option("--stepped", help="Let the clock move by /control/step alone, for tests that must repeat.")
+    ] = False,
     gaps: Annotated[
         bool, typer.Option("--gaps", help="Withhold trades, so that the ledger has something to show.")
     ] = False,
@@ -96,6 +99,7 @@ def sim(
         host=host,
         port=port,
         is_held=hold,
+        is_stepped=stepped,
         with_gaps=gaps,
         seed=seed,
         faults=faults,
