@@ -9,15 +9,16 @@ TickloopError                    exit code 1: the message says what was wrong an
 │   ├── SettingsError
 │   ├── HomeBusyError            a second instance on the same home
 │   ├── HomeNotWritableError     read-only or full disk
+│   │   └── DiskFullError        no room: what waits for some goes on by itself
 │   ├── PortInUseError
 │   ├── SchemaTooNewError        the database was written by a newer Tickloop
 │   └── MissingExtraError        an optional dependency is not installed
 ├── ExchangeError                the exchange said no, or said nothing
 │   ├── RetryableError           a read may be repeated after `retry_after_s`
 │   ├── RejectedError            the request was understood and refused; `name` is the exchange's own
+│   │   └── BadRequestError      our bug: the exchange could not make sense of what we sent
 │   ├── UnknownOutcomeError      the answer to a placement was lost: ask for the id, never send again
-│   ├── AuthError
-│   └── BadRequestError          our bug: the exchange could not make sense of what we sent
+│   └── AuthError
 └── DataError                    data that must not go on
     ├── CorruptRecordingError
     ├── CorruptLineError         one journal line or frame; it goes to the dead letter
@@ -66,6 +67,10 @@ class HomeNotWritableError(OperatorError):
     pass
 
 
+class DiskFullError(HomeNotWritableError):
+    pass
+
+
 class PortInUseError(OperatorError):
     pass
 
@@ -104,11 +109,8 @@ class AuthError(ExchangeError):
     pass
 
 
-class BadRequestError(ExchangeError):
-    def __init__(self, name: str, message: str, status: int) -> None:
-        super().__init__(f"the exchange could not read our request, which is a bug here: {name} ({status}): {message}")
-        self.name = name
-        self.status = status
+class BadRequestError(RejectedError):
+    """The exchange could not read our request: a bug here. Nothing was done."""
 
 
 class DataError(TickloopError):

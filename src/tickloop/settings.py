@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,7 +22,7 @@ from tickloop.errors import SettingsError
 DEFAULT_HOME = Path("~/.local/share/tickloop/main")
 SETTINGS_FILE = "tickloop.toml"
 
-SECRETS = ("_key", "token")
+SECRETS = ("_key", "token", "webhook_url")
 """How the names of settings end whose values are never shown."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,6 +39,9 @@ class ExchangeSettings(_Section):
     websocket_url: str = Field(default="wss://api.upbit.com/websocket/v1", description="address of the public stream")
     access_key: SecretStr | None = Field(default=None, description="access key; needed by `trade` alone")
     secret_key: SecretStr | None = Field(default=None, description="secret key; never shown")
+    keys_file: Path | None = Field(
+        default=None, description="TOML or JSON file with access_key and secret_key that only its owner can read"
+    )
     is_path_invented: bool = Field(
         default=False, description="the exchange is a simulator that makes its trades from candles"
     )
@@ -50,13 +57,35 @@ class CollectSettings(_Section):
     queue_frames: int = Field(
         default=100_000, ge=100, description="messages held in memory; when full the stream is not read"
     )
+    min_free_bytes: int = Field(
+        default=50_000_000, ge=0, description="free space below which nothing is taken in until there is more"
+    )
     with_orderbook: bool = Field(default=False, description="subscribe to the order book too")
+    with_candles: bool = Field(default=False, description="subscribe to the candles of one second too")
+    universe: Literal["markets", "krw"] = Field(
+        default="markets", description="markets: those of `markets`; krw: every KRW market on offer, and those"
+    )
+    market_check_s: float = Field(
+        default=60.0, ge=1, description="market seconds between two looks at which markets are on offer"
+    )
+    codes_per_connection: int = Field(default=100, ge=1, le=1_000, description="markets on one connection")
+
+
+class AlertSettings(_Section):
+    """Who is told when collection needs a hand, besides the log."""
+
+    webhook_url: SecretStr | None = Field(
+        default=None, description="address that gets each alert as JSON by POST; never shown"
+    )
+    stream_down_s: float = Field(default=60.0, gt=0, description="seconds without a message that are told")
+    dead_per_minute: int = Field(default=10, ge=1, description="unreadable messages within a minute that are told")
 
 
 class HistorySettings(_Section):
-    """How far back bars are fetched before the first start."""
+    """How far back bars are fetched before the first start, and how."""
 
     backfill_days: int = Field(default=14, ge=0, le=400, description="days of bars; 0 is none")
+    parallel: int = Field(default=4, ge=1, le=16, description="markets fetched at a time, within the rate limits")
 
 
 class TrainingSettings(_Section):
@@ -144,12 +173,14 @@ class Settings(BaseSettings):
     markets: tuple[str, ...] = Field(
         default=("KRW-BTC", "KRW-ETH"), description="markets to collect, forecast and trade"
     )
-    clock: Literal["system", "shared"] = Field(
-        default="system", description="shared: the simulator's market clock in this home"
+    clock: Literal["system", "shared", "stepped"] = Field(
+        default="system",
+        description="shared: the simulator's market clock in this home; stepped: the same, and it waits for us",
     )
     bot: str = Field(default="bot", pattern=r"^[a-z0-9]{1,16}$", description="name of the bot, part of its order ids")
     exchange: ExchangeSettings = ExchangeSettings()
     collect: CollectSettings = CollectSettings()
+    alerts: AlertSettings = AlertSettings()
     history: HistorySettings = HistorySettings()
     training: TrainingSettings = TrainingSettings()
     promotion: PromotionSettings = PromotionSettings()
@@ -224,6 +255,12 @@ class HomePaths:
     def locks(self) -> Path:
         return self.home / "locks"
 
+    def budgets(self, rest_url: str, access_key: str = "") -> Path:
+        """Give the folder of request budgets that all processes of one account, or of this machine, share."""
+        host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(rest_url).netloc)
+        whose = hashlib.sha256(access_key.encode()).hexdigest()[:8] if access_key else "ip"
+        return self.home / "run" / "budget" / f"{host}-{whose}"
+
     @property
     def status(self) -> Path:
         return self.home / "run"
@@ -234,6 +271,46 @@ class HomePaths:
 
     def bot(self, name: str) -> Path:
         return self.home / "bots" / name
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    access_key: SecretStr
+    secret_key: SecretStr
+
+
+def account_keys(exchange: ExchangeSettings) -> tuple[str, str]:
+    """Give access key and secret key, from the settings or from the file that they name.
+
+    Raises:
+        SettingsError: there are none, or others can read the file, or it holds something else; no key is in the text.
+    """
+    if exchange.access_key is not None and exchange.secret_key is not None:
+        return exchange.access_key.get_secret_value(), exchange.secret_key.get_secret_value()
+    if exchange.keys_file is None:
+        raise SettingsError(
+            "exchange.access_key and exchange.secret_key are not set; valid: the keys of an account, by"
+            " TICKLOOP_EXCHANGE__ACCESS_KEY and TICKLOOP_EXCHANGE__SECRET_KEY, or exchange.keys_file"
+        )
+    keys = _read_keys(exchange.keys_file.expanduser())
+    return keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
+
+
+def _read_keys(path: Path) -> _Keys:
+    try:
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            raise SettingsError(f"exchange.keys_file {path} can be read by others (mode {mode:o}); valid: chmod 600")
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        return _Keys.model_validate(values)
+    except OSError as exc:
+        raise SettingsError(f"exchange.keys_file {path} cannot be read: {exc.strerror}") from exc
+    except ValueError:  # also of TOML, JSON and pydantic, whose own texts show what stands there
+        raise SettingsError(
+            f"exchange.keys_file {path} holds no keys; valid: access_key and secret_key, as TOML, or as JSON in a .json"
+        ) from None
 
 
 def load_settings(home: Path | None = None, **overrides: Any) -> Settings:

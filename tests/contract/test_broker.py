@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from simulated_exchange import ACCESS_KEY, SECRET_KEY, RunningSimulator, running_simulator
+from tickloop.adapters.local.clock import SystemClock
 from tickloop.adapters.upbit.broker import UpbitBroker
 from tickloop.domain.market import Side
 from tickloop.errors import RejectedError
@@ -27,10 +28,10 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     """An account with at least 100,000 KRW and no BTC that tests leave in it."""
     if request.param == "simulator":
         running: RunningSimulator = request.getfixturevalue("simulator")
-        async with UpbitBroker(running.rest_url, ACCESS_KEY, SECRET_KEY) as opened:
+        async with UpbitBroker(running.rest_url, ACCESS_KEY, SECRET_KEY, running.clock) as opened:
             yield opened
         return
-    async with listening(FakeAccount().app()) as url, UpbitBroker(url, "access", SECRET) as opened:
+    async with listening(FakeAccount().app()) as url, UpbitBroker(url, "access", SECRET, SystemClock()) as opened:
         yield opened
 
 

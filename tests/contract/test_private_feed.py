@@ -33,7 +33,7 @@ def open_feed(simulator: RunningSimulator, secret_key: str = SECRET_KEY) -> Asyn
 
 async def test_order_is_told_from_its_acceptance_to_its_end(simulator: RunningSimulator) -> None:
     """Waiting, each fill, the end; then the account; in exact money, equal to what REST says."""
-    broker = UpbitBroker(simulator.rest_url, ACCESS_KEY, SECRET_KEY)
+    broker = UpbitBroker(simulator.rest_url, ACCESS_KEY, SECRET_KEY, simulator.clock)
     orders: list[MyOrderEvent] = []
     async with asyncio.timeout(30), aclosing(open_feed(simulator)) as frames:
         assert isinstance(await anext(frames), Disconnected)

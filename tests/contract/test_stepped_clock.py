@@ -50,7 +50,10 @@ async def traded(simulator: RunningSimulator, steps: int) -> tuple[list[bytes], 
     orders: list[str] = []
 
     async def follow() -> None:
-        async with aclosing(feed.frames()) as items, UpbitBroker(simulator.rest_url, ACCESS_KEY, SECRET_KEY) as broker:
+        async with (
+            aclosing(feed.frames()) as items,
+            UpbitBroker(simulator.rest_url, ACCESS_KEY, SECRET_KEY, clock) as broker,
+        ):
             async for item in items:
                 if isinstance(item, Frame):
                     frames.append(item.raw)

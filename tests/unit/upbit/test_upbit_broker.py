@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 from aiohttp import web
 
-from tickloop.adapters.upbit import broker as broker_module
-from tickloop.adapters.upbit.broker import UpbitBroker, order_pairs
+from tickloop.adapters.local.clock import SystemClock
+from tickloop.adapters.upbit import private as private_module
+from tickloop.adapters.upbit.broker import UpbitBroker, new_order
 from tickloop.domain.market import Side
 from tickloop.errors import AuthError, RejectedError, RetryableError, UnknownOutcomeError, UsageError
 from tickloop.ports import OrderRequest
@@ -24,7 +25,7 @@ def account() -> FakeAccount:
 
 @pytest.fixture
 async def broker(account: FakeAccount) -> AsyncIterator[UpbitBroker]:
-    async with listening(account.app()) as url, UpbitBroker(url, "access", SECRET) as opened:
+    async with listening(account.app()) as url, UpbitBroker(url, "access", SECRET, SystemClock()) as opened:
         yield opened
 
 
@@ -76,7 +77,7 @@ async def test_time_out_is_an_unknown_outcome(
     account: FakeAccount, broker: UpbitBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for an exchange that accepts and says nothing."""
-    monkeypatch.setattr(broker_module, "_TIMEOUT", broker_module.aiohttp.ClientTimeout(total=0.1))
+    monkeypatch.setattr(private_module, "_TIMEOUT", private_module.aiohttp.ClientTimeout(total=0.1))
     account.answer = never
 
     with pytest.raises(UnknownOutcomeError):
@@ -119,7 +120,7 @@ async def test_exchange_that_cannot_be_reached_was_sent_nothing() -> None:
     """No connection, no order."""
     async with listening(web.Application()) as url:
         pass
-    async with UpbitBroker(url, "access", SECRET) as broker:
+    async with UpbitBroker(url, "access", SECRET, SystemClock()) as broker:
         with pytest.raises(RejectedError, match="nothing was sent") as caught:
             await broker.place(BUY)
         with pytest.raises(RetryableError):
@@ -132,10 +133,10 @@ async def test_reads_over_the_limit_may_be_repeated(broker: UpbitBroker, account
     """A wrong key may not."""
     app = web.Application()
     app.router.add_get("/v1/accounts", answer_with(429, "Too many API requests.", **{"Retry-After": "3"}))
-    async with listening(app) as url, UpbitBroker(url, "access", SECRET) as limited:
+    async with listening(app) as url, UpbitBroker(url, "access", SECRET, SystemClock()) as limited:
         with pytest.raises(RetryableError) as caught:
             await limited.balances()
-    async with listening(account.app()) as url, UpbitBroker(url, "access", "wrong" * 16) as stranger:
+    async with listening(account.app()) as url, UpbitBroker(url, "access", "wrong" * 16, SystemClock()) as stranger:
         with pytest.raises(AuthError, match="jwt_verification"):
             await stranger.balances()
 
@@ -150,7 +151,7 @@ async def test_not_found_is_none_only_for_an_order(broker: UpbitBroker) -> None:
         return refusal(404, "pocket_not_found")
 
     app.router.add_get("/v1/order", gone)
-    async with listening(app) as url, UpbitBroker(url, "access", SECRET) as other:
+    async with listening(app) as url, UpbitBroker(url, "access", SECRET, SystemClock()) as other:
         with pytest.raises(RejectedError, match="pocket_not_found"):
             await other.find("tl-bot-1")
 
@@ -169,7 +170,7 @@ async def test_not_found_is_none_only_for_an_order(broker: UpbitBroker) -> None:
 )
 def test_market_orders_are_written_as_upbit_asks(request_: OrderRequest, expected: list[tuple[str, str]]) -> None:
     """A buy by KRW, a sell by volume, decimals without exponent."""
-    assert order_pairs(request_) == [
+    assert new_order(request_).pairs() == [
         ("market", "KRW-BTC"),
         *expected,
         ("identifier", request_.client_order_id),
@@ -188,4 +189,4 @@ def test_market_orders_are_written_as_upbit_asks(request_: OrderRequest, expecte
 def test_order_without_exactly_its_amount_is_not_written(wrong: OrderRequest) -> None:
     """Caught before anything is sent."""
     with pytest.raises(UsageError, match="valid for a market"):
-        order_pairs(wrong)
+        new_order(wrong)

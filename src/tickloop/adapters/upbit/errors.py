@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tickloop.adapters.upbit.events import ExchangeErrorEvent
-from tickloop.errors import AuthError, ExchangeError, RejectedError, RetryableError
+from tickloop.errors import AuthError, BadRequestError, ExchangeError, RejectedError, RetryableError
 
 NOT_FOUND = 404
 TOO_MANY = (429, 418)
@@ -15,9 +15,46 @@ TOO_MANY = (429, 418)
 
 _TIMED_OUT = 408
 _SERVER = 500
-_AUTH = (401,)
-_AUTH_NAMES = ("out_of_scope",)  # comes with 401 or 403, depending on the area
 _LOCKED_OUT_S = 60.0  # the time of a 418 is not documented; it grows on repetition
+
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
+
+_AUTH_NAMES = frozenset(
+    {
+        "out_of_scope",  # comes with 401 or 403, depending on the area
+        "jwt_verification",
+        "invalid_access_key",
+        "expired_access_key",
+        "no_authorization_ip",
+        "no_authorization_i_p",
+        "no_authorization_token",
+        "thirdparty_agreement_required",
+    }
+)
+"""The key may not do this, or not from here: a person must act."""
+
+_BUG_NAMES = frozenset(
+    {
+        "invalid_query_payload",
+        "nonce_used",
+        "invalid_parameter",
+        "validation_error",
+        "bad_request",
+        "query_parameter_not_supported",
+        "create_bid_error",
+        "create_ask_error",
+        "invalid_time_in_force",
+        "invalid_post_only",
+        "invalid_price_bid",
+        "invalid_price_ask",
+        "invalid_volume_bid",
+        "invalid_volume_ask",
+    }
+)
+"""We sent what the exchange cannot read or its rules exclude: the request was not carried out."""
+
+_BUG_MESSAGES = ("Missing request parameter error", "Invalid parameter", "Type mismatch error")
+"""Quotation errors have a number for a name; these texts tell that the request itself was wrong."""
 
 # Refusals on the socket that go away by themselves; all others mean that our request is wrong.
 _PASSING = ("TOO_MANY_REQUEST",)
@@ -43,8 +80,10 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str]) -> ExchangeEr
         return RetryableError(f"the exchange limits requests ({status}): {message}", _retry_after(headers, wait_s))
     if status >= _SERVER or status == _TIMED_OUT:
         return RetryableError(f"the exchange failed ({status} {name}): {message}", _retry_after(headers, 1.0))
-    if status in _AUTH or name in _AUTH_NAMES:
+    if name in _AUTH_NAMES or (status == _UNAUTHORIZED and name not in _BUG_NAMES):
         return AuthError(f"the exchange does not accept the API key: {name} ({status}): {message}")
+    if name.lower() in _BUG_NAMES or (status == _BAD_REQUEST and message.startswith(_BUG_MESSAGES)):
+        return BadRequestError(name, message, status)
     return RejectedError(name, message, status)
 
 

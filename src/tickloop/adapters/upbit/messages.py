@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from tickloop.adapters.upbit.events import Amount, Code, Millis, Price, TakerSide, TradeId, qty_e8_of
+from tickloop.adapters.upbit.events import Amount, Code, Millis, OrderbookUnit, Price, TakerSide, TradeId, qty_e8_of
 from tickloop.adapters.upbit.parse import BAD_JSON, SIDE_OF
 from tickloop.domain.market import Candle, Change, Side, Source, Trade
 from tickloop.domain.window import to_ms
@@ -26,8 +26,28 @@ _SIDE_OF_ORDER = {"bid": Side.BUY, "ask": Side.SELL}
 _CLOSED = ("done", "cancel")
 
 
+class Caution(msgspec.Struct, frozen=True, rename="upper"):
+    """Why the exchange advises caution."""
+
+    price_fluctuations: bool = False
+    trading_volume_soaring: bool = False
+    deposit_amount_soaring: bool = False
+    global_price_differences: bool = False
+    concentration_of_small_accounts: bool = False
+
+
+class MarketEvents(msgspec.Struct, frozen=True):
+    warning: bool = False
+    caution: Caution = Caution()
+
+
 class MarketRow(msgspec.Struct, frozen=True):
+    """A market on offer; `market_event` only where details were asked for."""
+
     market: str
+    korean_name: str = ""
+    english_name: str = ""
+    market_event: MarketEvents | None = None
 
 
 class CandleRow(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +63,64 @@ class CandleRow(msgspec.Struct, frozen=True, gc=False):
     @property
     def ts_open_ms(self) -> int:
         return (self.candle_date_time_utc.replace(tzinfo=None) - _EPOCH) // _MS
+
+
+class DayRow(CandleRow, frozen=True, gc=False):
+    """A UTC day, against the day before; changes are signed."""
+
+    prev_closing_price: Price | None = None
+    change_price: float | None = None
+    change_rate: float | None = None
+
+
+class LongCandleRow(CandleRow, frozen=True, gc=False):
+    """A week, month or year; `first_day_of_period` is `yyyy-MM-dd`."""
+
+    first_day_of_period: str = ""
+
+
+class TickerRow(msgspec.Struct, frozen=True):
+    """The rolling summary of a market; sums and extremes of the UTC day unless their names say otherwise."""
+
+    market: Code
+    trade_timestamp: Millis
+    timestamp: Millis
+    trade_price: Price
+    opening_price: Price
+    high_price: Price
+    low_price: Price
+    prev_closing_price: Price
+    signed_change_price: float
+    signed_change_rate: float
+    acc_trade_price_24h: Amount
+    acc_trade_volume_24h: Amount
+    acc_trade_price: Amount = 0.0
+    acc_trade_volume: Amount = 0.0
+    highest_52_week_price: Price | None = None
+    lowest_52_week_price: Price | None = None
+
+
+class BookRow(msgspec.Struct, frozen=True):
+    """An order book, best first."""
+
+    market: Code
+    timestamp: Millis
+    total_ask_size: Amount
+    total_bid_size: Amount
+    orderbook_units: tuple[OrderbookUnit, ...]
+    level: float = 0
+
+
+class InstrumentRow(msgspec.Struct, frozen=True):
+    market: Code
+    quote_currency: str
+    tick_size: Decimal
+    supported_levels: tuple[Decimal, ...]
+
+
+class LevelsRow(msgspec.Struct, frozen=True):
+    market: Code
+    supported_levels: tuple[float, ...]
 
 
 class TradeRow(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +147,8 @@ class FillRow(msgspec.Struct, frozen=True):
 
 
 class OrderRow(msgspec.Struct, frozen=True):
+    """An order; decimals exact, and what the exchange leaves out None. Lists give no `trades`."""
+
     uuid: str
     market: str
     side: Literal["bid", "ask"]
@@ -76,10 +156,63 @@ class OrderRow(msgspec.Struct, frozen=True):
     executed_volume: Decimal
     paid_fee: Decimal
     identifier: str | None = None
+    ord_type: str = ""
+    price: Decimal | None = None
+    volume: Decimal | None = None
+    remaining_volume: Decimal | None = None
+    reserved_fee: Decimal = Decimal(0)
+    remaining_fee: Decimal = Decimal(0)
+    locked: Decimal = Decimal(0)
+    trades_count: int = 0
+    time_in_force: str | None = None
+    smp_type: str | None = None
+    prevented_volume: Decimal = Decimal(0)
+    prevented_locked: Decimal = Decimal(0)
+    created_at: Annotated[datetime, Meta(tz=True)] | None = None
     trades: tuple[FillRow, ...] = ()
 
     def __post_init__(self) -> None:
         _check_finite(self.executed_volume, self.paid_fee)
+
+
+class ReplacedRow(OrderRow, frozen=True):
+    """The order that was cancelled, and the names of the one that takes its place."""
+
+    new_order_uuid: str = ""
+    new_order_identifier: str | None = None
+
+
+class NamedOrder(msgspec.Struct, frozen=True):
+    uuid: str = ""
+    market: str = ""
+    identifier: str | None = None
+
+
+class NamedOrders(msgspec.Struct, frozen=True):
+    count: int
+    orders: tuple[NamedOrder, ...]
+
+
+class BatchResult(msgspec.Struct, frozen=True):
+    """What became of a cancel of several orders."""
+
+    success: NamedOrders
+    failed: NamedOrders
+
+
+class SideRules(msgspec.Struct, frozen=True):
+    currency: str
+    min_total: Decimal
+
+
+class MarketRules(msgspec.Struct, frozen=True):
+    id: str
+    bid_types: tuple[str, ...]
+    ask_types: tuple[str, ...]
+    bid: SideRules
+    ask: SideRules
+    max_total: Decimal
+    state: str
 
 
 class AccountRow(msgspec.Struct, frozen=True):
@@ -89,6 +222,18 @@ class AccountRow(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _check_finite(self.balance, self.locked)
+
+
+class ChanceRow(msgspec.Struct, frozen=True):
+    """What may be ordered in a market: fees as fractions, limits, and the two balances."""
+
+    bid_fee: Decimal
+    ask_fee: Decimal
+    maker_bid_fee: Decimal
+    maker_ask_fee: Decimal
+    market: MarketRules
+    bid_account: AccountRow
+    ask_account: AccountRow
 
 
 def decode(body: bytes, form: type[_Row], what: str) -> _Row:
