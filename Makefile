@@ -30,6 +30,11 @@ clients:
 bench: $(VENV)/.test
 	$(BIN)/python -m bench $(ARGS)
 
+# One bench, with its peers in environments of their own.
+bench-%: $(VENV)/.test
+	@sh scripts/bench_envs.sh
+	$(BIN)/python -m bench $*
+
 docs: $(VENV)/.demo
 	$(BIN)/python scripts/write_reference.py
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 
-BENCHES = ("bars", "backtest", "store", "journal")
+BENCHES = ("bars", "backtest", "store", "journal", "collector")
 
 
 def main(names: list[str]) -> int:
@@ -21,4 +22,5 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes of a bench end with it
     sys.exit(main(sys.argv[1:]))

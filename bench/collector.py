@@ -31,6 +31,7 @@ HOUR_COUNT = 5_000_000
 """One hour of 288 markets at 1,400 frames a second."""
 RSS_SAMPLES = 20
 MOST_GROWTH_MB = 20.0
+"""By which the most of the second half hour may exceed that of the first."""
 
 _DEADLINE_S = 900.0
 _RECEIVED = re.compile(rb'"ts_received":(\d+)')
@@ -49,7 +50,9 @@ def run() -> Iterator[Figure | Reading]:
         yield peer
         yield Reading("collector", "tickloop / pyupbit", {"times": round(ours.rate / peer.rate, 1)})
     yield Reading("collector", f"receipt to synced, {RATE} frames/s", _delays_ms())
-    yield Reading("collector", f"memory, {HOUR_COUNT} frames", _memory())
+    memory = _memory()
+    yield Reading("collector", f"memory, {HOUR_COUNT} frames", memory)
+    assert memory["growth_mb"] < MOST_GROWTH_MB, f"memory is not flat; valid: less than {MOST_GROWTH_MB:g} MB"
 
 
 def _median(times: list[float]) -> tuple[float, tuple[float, float]]:
@@ -103,7 +106,7 @@ def _delays_of(journal: Path, syncs: list[tuple[int, int, str]]) -> Iterator[flo
 
 
 def _memory() -> dict[str, float]:
-    """Give the collector's memory in MB while it takes an hour's frames as fast as it can; it must stay flat."""
+    """Give the collector's memory in MB while it takes an hour's frames as fast as it can."""
     samples: list[float] = []
     with _collecting(HOUR_COUNT, 0, "-m", "tickloop", "collect", "--home", "home") as (process, source, folder):
         kept = KeptLines(folder / "home" / "journal", "*.jsonl", is_removed=True)
@@ -117,9 +120,8 @@ def _memory() -> dict[str, float]:
         go(source)
         wait_until(look, _DEADLINE_S, "keeping an hour's frames")
     growth = max(samples[len(samples) // 2 :]) - max(samples[: len(samples) // 2])
-    assert growth < MOST_GROWTH_MB, f"memory grew by {growth:.0f} MB from the first half hour to the second: {samples}"
     start, middle, end = (round(samples[place]) for place in (0, len(samples) // 2, -1))
-    return {"start_mb": start, "middle_mb": middle, "end_mb": end, "most_mb": round(max(samples))}
+    return {"start_mb": start, "middle_mb": middle, "end_mb": end, "growth_mb": round(growth)}
 
 
 @contextmanager
@@ -131,7 +133,9 @@ def _collecting(
         home = Path(name, "home")
         home.mkdir()
         markets = ", ".join(f'"{market}"' for market in MARKETS)
-        (home / "tickloop.toml").write_text(f'markets = [{markets}]\n[exchange]\nwebsocket_url = "{url}"\n')
+        # Nobody answers REST there: the collector must not ask the real exchange for what it thinks it has missed.
+        exchange = f'rest_url = "http://127.0.0.1:9"\nwebsocket_url = "{url}"'
+        (home / "tickloop.toml").write_text(f"markets = [{markets}]\n[exchange]\n{exchange}\n")
         places = [str(Path(name, word)) if word in ("home", "syncs") else word for word in program]
         with running(sys.executable, *places, log=Path(name, "log")) as process:
             yield process, source, Path(name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ENVIRONMENTS = Path(
@@ -39,19 +40,32 @@ def rss_mb(pid: int) -> float:
 
 @contextmanager
 def running(*command: str, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a program of ours or a peer's, and see that it is gone at the end; what it says on stderr is in `log`."""
+    """Start a program of ours or a peer's in a group of its own, and see that the whole group is gone at the end.
+
+    A peer's children outlive it otherwise: pyupbit's process connects again and again. What it says on stderr is in
+    `log`.
+    """
+    pipe = subprocess.PIPE
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True, start_new_session=True) as process,
     ):
         try:
             yield process
+        except Exception as exc:
+            exc.add_note(f"{command[:4]} said: {log.read_text()[-2_000:]}")
+            raise
         finally:
-            process.terminate()
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _end_group(process)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """Ask the process to end, then end whatever is left of its group; the group's number is the process's own."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

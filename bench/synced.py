@@ -15,7 +15,7 @@ from tickloop.entrypoints.mains import collector, start
 
 def main(home: Path, log: Path) -> int:
     sync = OpenSegment.sync
-    with log.open("w") as file:
+    with log.open("w", buffering=1) as file:  # a line at a time: the process may end without tidying up
 
         def noted(segment: OpenSegment) -> None:
             sync(segment)

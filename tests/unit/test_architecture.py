@@ -37,7 +37,7 @@ OWNERS = {
     "mlflow": {"adapters/mlflow"},
     "sqlite3": {"adapters/local", "simulator"},  # the simulated exchange keeps its own account
     "pyarrow": {"adapters/local"},
-    "httpx": {"adapters/upbit", "entrypoints/demo", "entrypoints/dashboard"},
+    "httpx": {"adapters/upbit", "adapters/webhook", "entrypoints/demo", "entrypoints/dashboard"},
     "websockets": {"adapters/upbit"},
     "aiohttp": {"adapters/upbit", "simulator"},
     "jwt": {"adapters/upbit", "simulator"},
@@ -46,7 +46,7 @@ OWNERS = {
     "uvicorn": {"entrypoints/api"},
     "prometheus_client": {"entrypoints/api"},
     "streamlit": {"entrypoints/dashboard"},
-    "rich": {"entrypoints/demo"},
+    "rich": {"entrypoints/demo", "entrypoints/commands/progress.py"},
     "typer": {"entrypoints"},
     "pandas": set(),
 }

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import pytest
 
-from tickloop.adapters.local.sessions import FileSessionLog, Session
+from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.errors import HomeNotWritableError, RejectedError
-from tickloop.ports import Disconnected, Frame
-from tickloop.services.collect import Collected, collect
+from tickloop.ports import Disconnected, DiskShortage, Frame
+from tickloop.services.collect import Collected, Missed, collect
 
 
 class ScriptedFeed:
@@ -34,9 +33,12 @@ class ScriptedFeed:
 
 
 class ListJournal:
-    """Keeps raw messages; full after every `room` of them until drained."""
+    """Keeps raw messages; full after every `room` of them until drained, short of disk when told so."""
+
+    arrivals = ArrivalCounts(1, 2, 3)
 
     def __init__(self, room: int = 1_000, failure: HomeNotWritableError | None = None) -> None:
+        self.shortage: DiskShortage | None = None
         self.kept: list[bytes] = []
         self.room = room
         self.queued = 0
@@ -54,8 +56,12 @@ class ListJournal:
         self.queued += 1
         return "trade" if frame.raw.startswith(b"t") else "dead"
 
+    def has_seen(self, market: str, trade_id: int) -> bool:
+        return False
+
     async def drain(self) -> None:
         self.queued = 0
+        self.shortage = None
 
     async def close(self) -> None:
         self.is_closed = True
@@ -64,12 +70,22 @@ class ListJournal:
 class ListSessions:
     def __init__(self) -> None:
         self.events: list[tuple[str, int, str]] = []
+        self.markets: list[tuple[str, ...]] = []
 
-    async def connected(self, at_ms: int) -> None:
+    async def connected(self, at_ms: int, markets: Sequence[str] = ()) -> None:
         self.events.append(("connected", at_ms, ""))
+        self.markets.append(tuple(markets))
 
-    async def disconnected(self, at_ms: int, reason: str) -> None:
+    async def disconnected(self, at_ms: int, reason: str, markets: Sequence[str] = ()) -> None:
         self.events.append(("disconnected", at_ms, reason))
+        self.markets.append(tuple(markets))
+
+
+def kept_in(found: list[tuple[object, ...]]) -> Missed:
+    async def missed(*gap: object) -> None:
+        found.append(gap)
+
+    return missed
 
 
 def frame(name: str, at_ms: int) -> Frame:
@@ -133,20 +149,60 @@ async def test_failure_of_feed_or_disk_ends_the_collector_in_order(
     assert sessions.events[-1][2] == str(caught.value)
 
 
-async def test_session_log_pairs_starts_with_ends(tmp_path: Path) -> None:
-    """A session whose process was killed has no end; a half-written line is skipped."""
-    path = tmp_path / "sessions" / "collector.jsonl"
-    log = FileSessionLog(path)
-    assert log.sessions() == []
+async def test_what_may_be_missing_is_told_with_its_markets() -> None:
+    """The start has no beginning; a loss of one connection names its markets, one of all names none."""
+    items = [Disconnected(None, 100, "start"), frame("t1", 110), Disconnected(110, 180, "reset", ("KRW-ETH",))]
+    feed, sessions, missed = ScriptedFeed(items), ListSessions(), list[tuple[object, ...]]()
+    stop = asyncio.Event()
+    running = asyncio.create_task(
+        collect(
+            feed,
+            ListJournal(),
+            sessions,
+            _ignore,
+            stop,
+            markets=lambda: ("KRW-BTC", "KRW-ETH"),
+            missed=kept_in(missed),
+        )
+    )
+    await asyncio.wait_for(feed.is_silent.wait(), 5)
 
-    await log.connected(100)
-    await log.disconnected(120, "reset")
-    await log.connected(180)
-    with path.open("ab") as file:
-        file.write(b'{"event":"disc')
-    await log.connected(300)
+    stop.set()
+    state = await asyncio.wait_for(running, 5)
 
-    assert log.sessions() == [Session(100, 120, "reset"), Session(180, None, None), Session(300, None, None)]
+    both, one = ("KRW-BTC", "KRW-ETH"), ("KRW-ETH",)
+    assert missed == [(both, None, 100), (one, 110, 180)]
+    assert sessions.markets == [both, one, one, both]
+    assert state.arrivals == ArrivalCounts(1, 2, 3)
+
+
+async def test_time_in_which_a_full_disk_stopped_the_reading_is_told() -> None:
+    """From the last frame kept until now: the exchange gives up on who does not read, and tells nobody."""
+    journal, missed = ListJournal(room=2), list[tuple[object, ...]]()
+    journal.shortage = DiskShortage(0, 1_000)
+    feed, stop = ScriptedFeed([frame(f"t{number}", 100 + number) for number in range(4)]), asyncio.Event()
+    running = asyncio.create_task(collect(feed, journal, ListSessions(), _ignore, stop, missed=kept_in(missed)))
+    await asyncio.wait_for(feed.is_silent.wait(), 5)
+
+    stop.set()
+    await asyncio.wait_for(running, 5)
+
+    assert missed == [((), 101, None)]
+    assert journal.kept == [b"t0", b"t1", b"t2", b"t3"]
+
+
+async def test_failure_beside_the_collector_ends_it_in_order() -> None:
+    """A bug in a helper is not swallowed, and what was received is kept."""
+
+    async def fail() -> None:
+        raise RuntimeError("a bug")
+
+    feed, journal, sessions = ScriptedFeed(ITEMS), ListJournal(), ListSessions()
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await asyncio.wait_for(collect(feed, journal, sessions, _ignore, asyncio.Event(), beside=(fail(),)), 5)
+
+    assert journal.is_closed
 
 
 def _ignore(_state: Collected) -> None:

@@ -1,10 +1,13 @@
 """Writing the journal: what is appended is on the disk soon, in order, and goes on after any end."""
 
+import asyncio
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +16,14 @@ import msgspec
 import pytest
 
 from fakes import START_MS, FixedClock
-from tickloop.adapters.local import journal_writer
 from tickloop.adapters.local.dead_letter import DeadLetter
+from tickloop.adapters.local.files import writing
+from tickloop.adapters.local.journal_tail import last_received_ms, last_trades
 from tickloop.adapters.local.journal_writer import JournalWriter
-from tickloop.adapters.local.segments import list_segments
+from tickloop.adapters.local.segments import OpenSegment, list_segments
+from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.errors import HomeBusyError, HomeNotWritableError
-from tickloop.ports import Frame
+from tickloop.ports import DiskShortage, Frame
 
 START_NS = START_MS * 1_000_000
 HOUR_NS = 3_600_000_000_000
@@ -47,6 +52,46 @@ threading.Event().wait(60)
 def ticker(number: int, received_ns: int = START_NS) -> Frame:
     raw = b'{"type":"ticker","code":"KRW-BTC","trade_price":1.0,"change":"RISE","trade_timestamp":1,"timestamp":%d}'
     return Frame(raw % number, received_ns)
+
+
+def trade(number: int, ts_ms: int = START_MS, received_ns: int = START_NS, more: bytes = b"") -> Frame:
+    raw = (
+        b'{"type":"trade","code":"KRW-BTC","trade_timestamp":%d,"trade_price":1.0,"trade_volume":1.0,"ask_bid":"BID",'
+        b'"change":"RISE","sequential_id":%d%b}'
+    )
+    return Frame(raw % (ts_ms, number, more), received_ns)
+
+
+class SmallDisk:
+    """Segments on a disk that takes `left` bytes more and then refuses with `error`."""
+
+    def __init__(self, left: int, error: int = errno.ENOSPC) -> None:
+        self.left = left
+        self.error = error
+
+    def open_segment(self, folder: Path, writer: str, start_ns: int) -> OpenSegment:
+        disk = self
+
+        class Segment(OpenSegment):
+            def write(self, data: bytes) -> None:
+                taken = data[: disk.left]
+                disk.left -= len(taken)
+                super().write(taken)
+                if len(taken) < len(data):
+                    with writing(self.path):
+                        raise OSError(disk.error, os.strerror(disk.error))
+
+        return Segment(folder, writer, start_ns)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+def segment_bytes(folder: Path) -> list[bytes]:
+    return [segment.path.read_bytes() for segment in list_segments(folder)]
 
 
 @pytest.fixture
@@ -168,23 +213,167 @@ async def test_second_writer_of_the_same_name_is_refused(make_writer: Callable[.
             make_writer().open()
 
 
-async def test_disk_that_is_nearly_full_stops_the_writer_before_anything_is_lost(
+async def test_disk_that_is_nearly_full_takes_no_more_until_there_is_room(
     make_writer: Callable[..., JournalWriter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was accepted is written; the next message is refused with path and remedy."""
-    writer = make_writer(min_free_bytes=1_000)
+    """What was accepted is written; then the journal is full, says why, and goes on by itself."""
     real = os.statvfs(tmp_path)
-    writer.open()
-    full = os.statvfs_result((real.f_bsize, 1, real.f_blocks, 0, 0, *real[5:10]))
-    monkeypatch.setattr(journal_writer.os, "statvfs", lambda _path: full)
+    room = [os.statvfs_result((real.f_bsize, 1, real.f_blocks, 100, blocks, *real[5:10])) for blocks in (999, 1_000)]
+    free = [room[1]]
+    monkeypatch.setattr(os, "statvfs", lambda _path: free[0])
+    async with opened(make_writer(min_free_bytes=1_000)) as writer:
+        free[0] = room[0]
+        writer.append(ticker(1))
+        await until(lambda: writer.shortage is not None)
+        was_full, shortage, synced = writer.is_full, writer.shortage, writer.synced_lines
+        free[0] = room[1]
+        await asyncio.wait_for(writer.drain(), 5)
+        writer.append(ticker(2))
 
+    assert (was_full, shortage, synced) == (True, DiskShortage(999, 1_000), 1)
+    assert [line["timestamp"] for line in lines(tmp_path / "journal")] == [1, 2]
+
+
+async def test_line_cut_off_by_a_full_disk_is_written_whole_into_a_new_segment(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """The torn end stays unterminated, so no line follows it; every accepted line is there once for readers."""
+    disk = SmallDisk(700)
+    async with opened(make_writer(make_segment=disk.open_segment)) as writer:
+        for number in range(10):
+            writer.append(ticker(number))
+        await until(lambda: writer.shortage is not None)
+        torn = [segment.path.read_bytes() for segment in list_segments(tmp_path / "journal")]
+        disk.left = 1_000_000
+        await asyncio.wait_for(writer.drain(), 5)
+        writer.append(ticker(10))
+
+    whole = [data[: data.rfind(b"\n") + 1] for data in segment_bytes(tmp_path / "journal")]
+    found = [msgspec.json.decode(line)["timestamp"] for data in whole for line in data.splitlines()]
+    assert [len(data) for data in torn] == [700]
+    assert not torn[0].endswith(b"\n")
+    assert found == list(range(11))
+    assert segment_bytes(tmp_path / "journal")[0] == torn[0]
+
+
+async def test_full_disk_without_room_at_the_end_is_said_and_harms_nothing(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """What found no room is counted in the message of the error."""
+    disk = SmallDisk(0)
+    writer = make_writer(make_segment=disk.open_segment).open()
     writer.append(ticker(1))
-    with pytest.raises(HomeNotWritableError, match="0 bytes are free, 1,000 are needed; free space or"):
+    await until(lambda: writer.shortage is not None)
+
+    with pytest.raises(HomeNotWritableError, match="1 messages found no room on a full disk"):
         await writer.close()
 
-    with pytest.raises(HomeNotWritableError):
+
+async def test_broken_disk_ends_the_writer_with_its_reason(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """Waiting helps against want of room only."""
+    disk = SmallDisk(0, errno.EIO)
+    writer = make_writer(make_segment=disk.open_segment).open()
+    writer.append(ticker(1))
+
+    with pytest.raises(HomeNotWritableError, match="Input/output error"):
+        await writer.close()
+    with pytest.raises(HomeNotWritableError, match="Input/output error"):
         writer.append(ticker(2))
+
+
+async def test_start_on_a_full_disk_waits_for_room(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that was killed while the disk was full comes back and waits, instead of failing again and again."""
+    real = os.statvfs(tmp_path)
+    full = os.statvfs_result((real.f_bsize, 1, real.f_blocks, 0, 0, *real[5:10]))
+    free = [full]
+    monkeypatch.setattr(os, "statvfs", lambda _path: free[0])
+    async with opened(make_writer(min_free_bytes=1_000)) as writer:
+        was_full = writer.is_full
+        free[0] = real
+        await asyncio.wait_for(writer.drain(), 5)
+        writer.append(ticker(1))
+
+    assert was_full
     assert [line["timestamp"] for line in lines(tmp_path / "journal")] == [1]
+
+
+async def test_storm_of_unreadable_messages_stays_bounded(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """In memory by the queue, on disk by an allowance per hour; each is counted."""
+    writer = make_writer(queue_frames=50)
+    kinds: Counter[str] = Counter()
+    async with opened(writer):
+        for number in range(400):
+            if writer.is_full:
+                await writer.drain()
+            kinds[writer.append(Frame(b"\xff" * 400_000, START_NS + number))] += 1
+
+    kept = DeadLetter(tmp_path / "dead" / "feed-collector.jsonl").read()
+
+    assert kinds == {"dead": 400}
+    assert writer.waits > 0
+    assert len(kept) == 64_000_000 // 400_000
+    assert lines(tmp_path / "journal") == []
+
+
+async def test_unreadable_messages_wait_for_room_too(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dead letter is as it was when the disk was full, and each message is in it once afterwards."""
+    refusing = [True]
+    real = os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        if refusing[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    async with opened(make_writer()) as writer:
+        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        writer.append(Frame(b"\xff", START_NS))
+        await until(lambda: writer.shortage is not None)
+        size = (tmp_path / "dead" / "feed-collector.jsonl").stat().st_size
+        refusing[0] = False
+        await asyncio.wait_for(writer.drain(), 5)
+
+    assert size == 0
+    assert len(DeadLetter(tmp_path / "dead" / "feed-collector.jsonl").read()) == 1
+
+
+async def test_trades_that_came_before_are_known_again_after_a_start(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """A repair leaves out what the journal's end holds."""
+    async with opened(make_writer()) as writer:
+        for number in (7, 8):
+            writer.append(trade(number))
+
+    assert last_trades(tmp_path / "journal", "collector") == [("KRW-BTC", 7), ("KRW-BTC", 8)]
+    assert last_received_ms(tmp_path / "journal", "collector") == START_MS
+    assert last_trades(tmp_path / "journal", "another") == []
+    assert last_received_ms(tmp_path / "journal", "another") is None
+
+
+async def test_odd_arrivals_are_counted(make_writer: Callable[..., JournalWriter]) -> None:
+    """A snapshot may be of any age."""
+    async with opened(make_writer()) as writer:
+        for frame in (
+            trade(1, START_MS),
+            trade(1, START_MS),
+            trade(2, START_MS - 5),
+            trade(3, START_MS + 1, START_NS + 60_002_000_000),
+            trade(4, START_MS + 1, START_NS + 99_000_000_000, b',"stream_type":"SNAPSHOT"'),
+        ):
+            writer.append(frame)
+
+    assert writer.arrivals == ArrivalCounts(duplicates=1, out_of_order=1, late=1)
+    assert writer.has_seen("KRW-BTC", 4)
+    assert not writer.has_seen("KRW-ETH", 4)
 
 
 def test_folder_that_cannot_be_written_is_told_at_the_start(

@@ -6,7 +6,7 @@ import polars as pl
 
 from tickloop.domain.market import QTY_UNITS, MinuteState, Source
 from tickloop.domain.tables import BAR_1M, LEDGER, STATE, TIME
-from tickloop.domain.window import MINUTE_MS, Window, to_ms
+from tickloop.domain.window import DAY_MS, MINUTE_MS, Window, to_ms
 from tickloop.errors import DataError
 
 EXACT_BELOW = 1e7
@@ -14,6 +14,12 @@ EXACT_BELOW = 1e7
 
 ROUNDING = 1e-15
 """Relative: about one unit of the last (16th) digit that the exchange can print of such a volume."""
+
+KEPT_DAYS = 7
+"""UTC days before today of which the exchange still gives trades.
+
+Source: Upbit developer centre, recent trades: `days_ago` is 1 to 7.
+"""
 
 REASON_BACKFILL = "backfill"
 REASON_GONE = "gone"
@@ -72,6 +78,39 @@ def classify_backfill(market: str, window: Window, candles: pl.DataFrame) -> pl.
         )
         .select(list(LEDGER.columns))
     )
+
+
+def withdrawn(ledger: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    """Take back what the ledger says of minutes whose trades are no longer those that it was said of.
+
+    Args:
+        ledger: LEDGER frame of a market and window, as it stands.
+        trades: TRADE frame of the same, as it is now.
+
+    Returns:
+        The LEDGER rows that must change, `unknown` with reason `pending`; none when all claims still hold.
+    """
+    now = _sums(trades).select("minute", now_volume="our_volume", now_trades="trades")
+    both = ledger.join(now, on="minute", how="left", maintain_order="left").with_columns(
+        pl.col("now_volume", "now_trades").fill_null(0)
+    )
+    is_other = (pl.col("now_trades") != pl.col("trades")) | (pl.col("now_volume") != pl.col("our_volume").fill_null(0))
+    return (
+        both.filter(is_other)
+        .with_columns(
+            state=pl.lit(MinuteState.UNKNOWN.value).cast(STATE),
+            reason=pl.lit(REASON_PENDING),
+            our_volume="now_volume",
+            trades="now_trades",
+            is_rounded=pl.lit(False),
+        )
+        .select(list(LEDGER.columns))
+    )
+
+
+def kept_since_ms(now_ms: int) -> int:
+    """Give the time since which the exchange still gives trades: a midnight of UTC."""
+    return now_ms - now_ms % DAY_MS - KEPT_DAYS * DAY_MS
 
 
 def label_bars(trade_bars: pl.DataFrame, candle_bars: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:

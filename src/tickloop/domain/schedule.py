@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,9 @@ CLOSED_FOR_MS = HOUR_MS
 MAX_ATTEMPTS = 3
 RETRY_AFTER_MS = MINUTE_MS
 """Market time between a failure and the next attempt."""
+
+LOOK_AGAIN_MS = (10 * MINUTE_MS, HOUR_MS)
+"""Market time after which verify runs again where we held more than the exchange's candle: it may have been late."""
 
 DONE, FAILED, DUE = "done", "failed", "due"
 
@@ -46,6 +50,15 @@ class Due(NamedTuple):
     window: Window
 
 
+class Look(NamedTuple):
+    """A run of verify to be made again; `looks` counts those made again so far, this one included."""
+
+    step: str
+    market: str
+    window: Window
+    looks: int
+
+
 class _Run(NamedTuple):
     state: str
     sequence: int
@@ -59,11 +72,13 @@ class Calendar:
 
     Attributes:
         first_hour_ms: hours before it were back-filled. They are run only where the ledger asks for it.
+        since_ms: a whole hour; older ones are left out. The rows must cover the hour before it too.
     """
 
     now_ms: int
     first_hour_ms: int
     slot_hours: int
+    since_ms: int = 0
 
     @property
     def closed_end_ms(self) -> int:
@@ -98,6 +113,22 @@ def next_check_ms(runs: pl.DataFrame, now_ms: int) -> int:
     return min([next_hour, *(int(at) for at in retries if at > now_ms)])
 
 
+def looks_due(runs: pl.DataFrame, now_ms: int) -> list[Look]:
+    """Give the runs that found an excess and whose next look is due, at most two of each.
+
+    Args:
+        runs: RUN frame; `detail` of a run tells `excess` (minutes) and `looks` (made before it).
+    """
+    found: list[Look] = []
+    done = runs.filter((pl.col("state") == DONE) & pl.col("detail").str.contains('"excess"', literal=True))
+    times = pl.col("window_start", "window_end", "finished_at").to_physical()
+    for row in done.with_columns(times).iter_rows(named=True):
+        looks = int(json.loads(row["detail"]).get("looks", 0))
+        if looks < len(LOOK_AGAIN_MS) and now_ms >= row["finished_at"] + LOOK_AGAIN_MS[looks]:
+            found.append(Look(row["step"], row["market"], Window(row["window_start"], row["window_end"]), looks + 1))
+    return found
+
+
 class _Ledger:
     """The run ledger by step, market and start: the newest run that covers it."""
 
@@ -112,8 +143,10 @@ class _Ledger:
 
     def hours(self, market: str) -> list[int]:
         """Give the hours to look at: all closed ones since the first, and every older one that has runs."""
-        end, first = self.calendar.closed_end_ms, self.calendar.first_hour_ms
-        return [*sorted(start for start in self._hours_run(market) if start < first), *range(first, end, HOUR_MS)]
+        end, since = self.calendar.closed_end_ms, self.calendar.since_ms
+        first = max(self.calendar.first_hour_ms, since)
+        older = sorted(start for start in self._hours_run(market) if since <= start < first)
+        return [*older, *range(first, end, HOUR_MS)]
 
     def first_run_ms(self, market: str) -> int | None:
         """Give the oldest hour that has runs, or None."""
@@ -179,7 +212,7 @@ class _Ledger:
     def _add(self, row: dict[str, Any]) -> None:
         start, end = row["window_start"], row["window_end"]
         if self.rules[row["step"]].cadence is Cadence.HOUR:
-            starts = range(start, end, HOUR_MS)
+            starts = range(max(start, self.calendar.since_ms - HOUR_MS), end, HOUR_MS)
         elif end - start == self.calendar.slot_hours * HOUR_MS:
             starts = range(start, end, end - start)
         else:

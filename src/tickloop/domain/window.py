@@ -15,6 +15,8 @@ DAY_MS = 86_400_000
 
 _FORM = re.compile(r"^(\d{4}-\d{2}-\d{2})T(\d{2})(?:\.\.(?:(\d{4}-\d{2}-\d{2}))?T(\d{2}))?$")
 
+_MOMENT = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:T(\d{2})(?::00)?)?$")
+
 
 @dataclass(frozen=True, order=True)
 class Window:
@@ -95,11 +97,32 @@ def parse_window(text: str) -> Window:
     return Window(start_ms, end_ms)
 
 
-def _hour_ms(text: str, day: str, hour: str) -> int:
+def parse_range(start: str, end: str) -> Window:
+    """Read two whole hours of UTC, each as `2024-01-02`, `2024-01-02T03` or `2024-01-02T03:00`, as `[start, end)`.
+
+    Raises:
+        WindowError: for any other text, a time that does not exist, or an end that is not after the start.
+    """
+    start_ms, end_ms = _moment_ms(start), _moment_ms(end)
+    if end_ms <= start_ms:
+        raise WindowError(f"range {start!r} to {end!r} is empty; valid: an end after the start")
+    return Window(start_ms, end_ms)
+
+
+def _moment_ms(text: str) -> int:
+    match = _MOMENT.match(text)
+    if match is None:
+        raise WindowError(
+            f"time {text!r} is not a whole hour of UTC; valid: 2024-01-02, 2024-01-02T03 or 2024-01-02T03:00"
+        )
+    return _hour_ms(text, match.group(1), match.group(2) or "00", "time")
+
+
+def _hour_ms(text: str, day: str, hour: str, what: str = "window") -> int:
     try:
         midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     except ValueError as exc:
-        raise WindowError(f"window {text!r} names a day that does not exist: {day}") from exc
+        raise WindowError(f"{what} {text!r} names a day that does not exist: {day}") from exc
     if int(hour) > 24:
-        raise WindowError(f"window {text!r} names hour {hour}; valid: 00 to 24")
+        raise WindowError(f"{what} {text!r} names hour {hour}; valid: 00 to 24")
     return to_ms(midnight) + int(hour) * HOUR_MS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tickloop.adapters.local.home import prepare_home
+from tickloop.adapters.local.home import NEEDED_BYTES, prepare_home
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
@@ -29,7 +29,8 @@ def start(name: str, home: Path | None) -> Settings:
     die_with_parent()
     configure_logging()
     settings = load_settings(home)
-    prepare_home(settings.paths.home)
+    # The collector waits for room on a full disk, which ends the others.
+    prepare_home(settings.paths.home, 0 if name == "collector" else NEEDED_BYTES)
     StatusBoard(settings.paths.status).write(name, "starting")
     return settings
 
@@ -46,26 +47,11 @@ def simulator(settings: Settings, config: SimulatorConfig) -> int:
 
 
 def collector(settings: Settings) -> int:
-    from tickloop.services.collect import Collected, collect
+    from tickloop.entrypoints.collector import run_collector
 
     app = open_app(settings)
-    types = ("trade", "ticker", "orderbook") if settings.collect.with_orderbook else ("trade", "ticker")
-
-    def report(state: Collected) -> None:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(state.kinds.items())) or "nothing yet"
-        is_connected = state.connected_at_ms is not None
-        app.board.write(
-            "collector",
-            "ready" if is_connected else "starting",
-            f"{kinds}; connected {state.connections} times",
-            **dict(state.kinds),
-            waits=state.waits,
-        )
-
-    async def main(stop: asyncio.Event) -> None:
-        await collect(app.feed(types), app.journal(), app.sessions(), report, stop)
-
-    return run_async("collector", app.board, main)
+    with app:
+        return run_async("collector", app.board, lambda stop: run_collector(app, stop))
 
 
 def pipeline(settings: Settings) -> int:

@@ -11,11 +11,14 @@ from tickloop.domain.ledger import FROM_CANDLE, label_bars
 from tickloop.domain.tables import BAR_1M, CANDLE, LEDGER, TRADE
 from tickloop.domain.window import MINUTE_MS, Window
 from tickloop.errors import DataError
+from tickloop.services.build_features import mark_later
 from tickloop.services.steps import StepPorts
 
 
 def bars(ports: StepPorts, market: str, window: Window) -> dict[str, Any]:
     """Replace the bars of a window; counts: `rows`, and `from_candles` of them.
+
+    Where they change, features of later hours that looked back into the window are marked due.
 
     Raises:
         DataError: if a minute of the window is not in the ledger, or calls for a candle that the exchange lacks now.
@@ -28,7 +31,10 @@ def bars(ports: StepPorts, market: str, window: Window) -> dict[str, Any]:
         )
     trade_bars = build_bars(ports.warehouse.read(TRADE, market, window))
     rows = label_bars(trade_bars, bars_from_candles(_candles(ports, market, window, ledger)), ledger)
+    before = ports.warehouse.read(BAR_1M, market, window)
     ports.warehouse.replace(BAR_1M, market, window, rows)
+    if not before.equals(rows):
+        mark_later(ports, market, window)
     return {"rows": rows.height, "from_candles": rows.filter(pl.col("state").is_in(FROM_CANDLE)).height}
 
 

@@ -11,7 +11,7 @@ from tickloop.services.build_features import features
 from tickloop.services.extract import extract
 from tickloop.services.load import load
 from tickloop.services.promote import promote
-from tickloop.services.steps import RunResult, Step, StepPorts, run_step
+from tickloop.services.steps import BUSY, RunResult, Step, StepPorts, run_step
 from tickloop.services.train import train
 from tickloop.services.verify import verify
 
@@ -51,14 +51,33 @@ def run_window(ports: StepPorts, name: str, market: str, window: Window) -> list
     if name != "all":
         step = step_named(name)
         return [run_step(ports, step, market, part) for part in _parts(ports, step, window)]
-    results: list[RunResult] = []
+    results = run_hours(ports, market, window)
+    if results[-1].state == BUSY:
+        return results
     for step in STEPS:
-        is_slot = step.cadence is Cadence.SLOT
-        parts = _slots(ports, window) if is_slot else [window]
-        results += [run_step(ports, step, market, part) for part in parts]
-        if step.run is verify and results[-1].detail.get("fetched"):
-            again = STEPS[: STEPS.index(step) + 1]
-            results += [run_step(ports, before, market, window) for before in again]
+        if step.cadence is Cadence.SLOT:
+            results += [run_step(ports, step, market, part) for part in _slots(ports, window)]
+    return results
+
+
+def run_hours(ports: StepPorts, market: str, window: Window, last: str = "features") -> list[RunResult]:
+    """Run the hour steps up to `last` for a window; what verify fetches comes down the chain before the bars are made.
+
+    A step that another runner is at ends it: what follows is due after that runner's.
+
+    Raises:
+        WindowError: if the window is not over or not made of whole hours.
+        TickloopError: of the first step that fails; it is recorded, and what came before it stands.
+    """
+    left = list(STEPS[: STEPS.index(step_named(last)) + 1])
+    up_to_verify = [step for step in left if STEPS.index(step) <= STEPS.index(step_named("verify"))]
+    results: list[RunResult] = []
+    is_again = False
+    while left and not (results and results[-1].state == BUSY):
+        step = left.pop(0)
+        results.append(run_step(ports, step, market, window))
+        if step.run is verify and results[-1].detail.get("fetched") and not is_again:
+            left, is_again = [*up_to_verify, *left], True
     return results
 
 

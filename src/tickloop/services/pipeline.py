@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import polars as pl
 
-from tickloop.domain.schedule import DONE, DUE, Calendar, Due, due, next_check_ms
+from tickloop.domain.schedule import DONE, DUE, Calendar, Due, due, looks_due, next_check_ms
 from tickloop.domain.tables import RUN
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_ms
 from tickloop.errors import TickloopError
-from tickloop.services.backfill import backfill
+from tickloop.services.backfill import BackfillStoppedError, Progress, backfill
 from tickloop.services.chain import STEPS, step_named
 from tickloop.services.findings import findings
 from tickloop.services.promote import ensure_champion
+from tickloop.services.run_ledger import RecentRuns
 from tickloop.services.steps import RunRow, StepPorts, record_runs, run_step
 from tickloop.settings import HistorySettings
 
@@ -48,7 +48,7 @@ def run_pipeline(ports: StepPorts, history: HistorySettings, status: Status, sto
         ensure_champion(ports.registry, market, ports.clock)
     try:
         first_hour_ms = _ensure_history(ports, history, status, stop)
-    except _StoppedError as exc:
+    except BackfillStoppedError as exc:
         status("stopped", str(exc))
         return
     status("ready", "history is there; waiting for hours to close")
@@ -60,22 +60,17 @@ def run_pipeline(ports: StepPorts, history: HistorySettings, status: Status, sto
     status("stopped", "stopped when asked to", **loop.figures)
 
 
-class _StoppedError(TickloopError):
-    pass
-
-
 def _ensure_history(ports: StepPorts, history: HistorySettings, status: Status, stop: threading.Event) -> int:
     """Back-fill what is planned or was left unfinished; give its end, where the live hours begin."""
 
-    def show(market: str, done: int, total: int) -> None:
-        message = f"back-filling {market}: {done:,} of {total:,} minutes"
-        if stop.is_set():
-            raise _StoppedError(f"stopped while {message}; the next start goes on from there")
+    def show(progress: Progress) -> None:
+        done, total = progress.done, progress.total
+        message = f"back-filling {progress.market}: {done:,} of {total:,} minutes"
         status("working", message, done_minutes=done, total_minutes=total)
 
     plan, is_done = _history_plan(ports, history)
     if not is_done:
-        counts = backfill(ports, plan, show)
+        counts = backfill(ports, plan, show, parallel=history.parallel, stop=stop)
         _record_history(ports, plan, DONE, counts)
     return plan.end_ms
 
@@ -106,6 +101,8 @@ class _Loop:
         self._ports = ports
         self._first_hour_ms = first_hour_ms
         self._status = status
+        self._reader = RecentRuns(ports.warehouse, ports.training.slot_hours)
+        self._next_check_ms = 0
         self.figures: dict[str, Any] = {"runs": 0, "failures": 0, "last_failure": "", "findings": {}}
         for market in ports.markets:
             self._note_findings(market)
@@ -117,21 +114,26 @@ class _Loop:
 
     def wait(self, stop: threading.Event) -> None:
         """Wait until something can be due again, by the market clock, or until stopped."""
-        until = next_check_ms(self._runs(), self._ports.clock.now_ms())
         waited = 0.0
         while waited < RECHECK_S:
-            left = self._ports.clock.real_seconds_until(until)
+            left = self._ports.clock.real_seconds_until(self._next_check_ms)
             if left <= 0 or stop.wait(min(left, MAX_WAIT_S)):
                 return
             waited += min(left, MAX_WAIT_S)
 
-    def _runs(self) -> pl.DataFrame:
-        return self._ports.warehouse.read(RUN)
-
-    def _due(self) -> Sequence[Due]:
-        slot_hours = self._ports.training.slot_hours
-        calendar = Calendar(self._ports.clock.now_ms(), self._first_hour_ms, slot_hours)
-        return due(self._runs(), STEPS, self._ports.markets, calendar)
+    def _due(self) -> list[Due]:
+        now_ms = self._ports.clock.now_ms()
+        runs, since_ms = self._reader.read(now_ms)
+        if looks := looks_due(runs, now_ms):
+            rows = [RunRow(one.step, one.market, one.window, DUE, {"looks": one.looks}) for one in looks]
+            record_runs(self._ports, rows)
+            runs, since_ms = self._reader.read(now_ms)
+        calendar = Calendar(now_ms, self._first_hour_ms, self._ports.training.slot_hours, since_ms)
+        items = due(runs, STEPS, self._ports.markets, calendar)
+        if not items:
+            self._reader.settle(runs, now_ms)
+        self._next_check_ms = next_check_ms(runs, now_ms)
+        return items
 
     def _run(self, item: Due) -> bool:
         self._status("ready", f"{item.step} {item.market} {item.window}", **self.figures)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tickloop.domain.bars import build_bars
 from tickloop.domain.market import QTY_UNITS
 from tickloop.domain.window import MINUTE_MS
-from tickloop.simulator.periods import SECONDS, Period
+from tickloop.simulator.periods import DAYS, SECONDS, Period
 from tickloop.simulator.tape import Tape
 
 
@@ -71,6 +71,25 @@ def seconds_of(trades: Tape) -> Candles:
         np.add.reduceat(trades.price * (trades.qty_e8 / QTY_UNITS), first),
         np.add.reduceat(trades.qty_e8, first),
         trades.ts_event[last],
+    )
+
+
+def day_of_trades(trades: Tape) -> Candles:
+    """Give the one candle of a UTC day's trades, or none, as its minutes put together give it."""
+    if not len(trades):
+        return minutes_of(trades)
+    minute = trades.ts_event // MINUTE_MS
+    first = np.flatnonzero(np.diff(minute, prepend=-1))
+    by_minute = np.add.reduceat(trades.price * (trades.qty_e8 / QTY_UNITS), first)
+    return Candles(
+        DAYS.starts_of(trades.ts_event[:1]),
+        trades.price[:1],
+        trades.price.max(keepdims=True),
+        trades.price.min(keepdims=True),
+        trades.price[-1:],
+        np.add.reduceat(by_minute, [0]),
+        trades.qty_e8.sum(keepdims=True),
+        trades.ts_event[-1:],
     )
 
 

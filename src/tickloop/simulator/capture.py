@@ -1,160 +1,153 @@
-"""Prices from files of one's own: candles or trades as Parquet or CSV, and raw frames as they were received.
+"""Raw frames as they were received, one JSON message a line: prices from what anybody collected.
 
-Raw frames are JSON lines in DEFAULT or SIMPLE format, `.gz` or not; a segment of Tickloop's journal is one too. Of a
-trade its time, price, quantity, side and id are kept; the book around it is made, as for every recording.
+DEFAULT and SIMPLE format, also in lists, `.gz` or not. A segment of Tickloop's journal is a capture too, and a folder of
+them is one recording. Of a trade its time, price, quantity, side, id and previous close are kept; the book around it is
+made, as for every recording. Messages other than trades, and markets not quoted in KRW, are passed over.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
-from decimal import Decimal
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
 
 from tickloop.domain.market import Side
-from tickloop.errors import CorruptRecordingError, UsageError
-from tickloop.simulator.recording import CANDLE_COLUMNS, TRADE_COLUMNS, Kind, Recording, recording_of
+from tickloop.errors import CorruptRecordingError
+from tickloop.simulator.recording import TRADE_COLUMNS, Recording, recording_of
 
-_NAMES = {
-    "code": "market",
-    "candle_date_time_utc": "ts_open",
-    "opening_price": "open",
-    "high_price": "high",
-    "low_price": "low",
-    "candle_acc_trade_volume": "volume",
-    "trade_timestamp": "ts_event",
-    "trade_volume": "qty",
-    "sequential_id": "trade_id",
-    "ask_bid": "side",
-}
-"""The exchange's names of columns -> ours; `trade_price` is a candle's close or a trade's price."""
+ENDINGS = (".jsonl", ".ndjson", ".json")
 
-_FRAMES = (".jsonl", ".json", ".ndjson")
-_TABLES = (".parquet", ".csv")
+_SIDES = {"BID": Side.BUY.value, "ASK": Side.SELL.value}
 
 
 class _Frame(msgspec.Struct):
-    """What is read of a frame, under its long and its short names; older short frames have `mk` for the code."""
+    """What is read of a message, under its long and its short names."""
 
     type: str = ""
     ty: str = ""
     code: str = ""
     cd: str = ""
-    mk: str = ""
     trade_timestamp: int | None = None
     ttms: int | None = None
     trade_price: float | None = None
     tp: float | None = None
-    trade_volume: Decimal | None = None
-    tv: Decimal | None = None
+    trade_volume: float | None = None
+    tv: float | None = None
     ask_bid: str = ""
     ab: str = ""
     sequential_id: int | None = None
     sid: int | None = None
+    prev_closing_price: float | None = None
+    pcp: float | None = None
 
 
-def load_file(path: Path) -> Recording:
-    """Read candles, trades or raw frames from a file.
+class _Trade(NamedTuple):
+    row: int
+    market: str
+    ts_event: int
+    price: float
+    qty: float
+    trade_id: int
+    side: str
+    prev_close: float | None
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        return self[2:7]
+
+
+_SCHEMA = {"row": pl.UInt32(), **TRADE_COLUMNS, "trade_id": pl.Int64(), "side": pl.String(), "prev_close": pl.Float64()}
+
+
+def load_frames(path: Path) -> Recording:
+    """Read one capture, or a folder of them in order of name.
+
+    A trade that is told again, as after a reconnect, counts once. Messages may be in any order: trades are sorted by
+    their time, those of one millisecond stay as they came.
 
     Raises:
-        UsageError: there is no such file, or its name does not tell what it holds.
-        CorruptRecordingError: naming file, row or line, field, value and what would be valid.
+        CorruptRecordingError: naming file, line (from 1), field, value and what would be valid: for a line that is no
+            JSON, a trade without one of its fields, or two different trades of one id. An unterminated last line that
+            cannot be read was being written when the recording ended; it is passed over.
     """
-    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
-    if not path.is_file():
-        raise UsageError(f"recording {path} does not exist; valid: candles, bursts, seeded or a file")
-    if kind in _FRAMES:
-        return _frames(path)
-    if kind in _TABLES:
-        return _table(path, kind)
-    valid = ", ".join((*_FRAMES, *_TABLES))
-    raise UsageError(f"recording {path}: what {kind or 'a file without an ending'} holds is not known; valid: {valid}")
+    found: dict[tuple[str, int], _Trade] = {}
+    for file in _files(path):
+        for number, frame in _frames(file):
+            if "trade" in (frame.type, frame.ty):
+                _take(file, number, frame, found)
+    rows = pl.DataFrame(list(found.values()), schema=_SCHEMA, orient="row").sort("ts_event", maintain_order=True)
+    if rows.is_empty():
+        raise CorruptRecordingError(f"recording {path} holds no trade of a KRW market; valid: frames of type trade")
+    return recording_of(path.name, "trades", rows, str(path))
 
 
-def _table(path: Path, kind: str) -> Recording:
-    try:
-        rows = pl.read_parquet(path) if kind == ".parquet" else pl.read_csv(path, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as exc:
-        raise CorruptRecordingError(f"recording {path} is cut off or no {kind[1:]} file: {exc}") from exc
-    is_candles = bool({"open", "opening_price"} & set(rows.columns))
-    names = {**_NAMES, "trade_price": "close" if is_candles else "price"}
-    rows = rows.rename({name: names[name] for name in rows.columns if name in names})
-    return _recording(path, "candles" if is_candles else "trades", rows)
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for ending in ENDINGS for file in (*path.rglob(f"*{ending}"), *path.rglob(f"*{ending}.gz")))
+    if not files:
+        raise CorruptRecordingError(f"recording {path} has no file in it; valid: files named {', '.join(ENDINGS)}")
+    return files
 
 
-def _recording(path: Path, kind: Kind, rows: pl.DataFrame) -> Recording:
-    wanted = CANDLE_COLUMNS if kind == "candles" else TRADE_COLUMNS
-    extra = {"trade_id": pl.Int64(), "side": pl.String()} if kind == "trades" else {}
-    missing = [name for name in wanted if name not in rows.columns]
-    if missing:
-        raise CorruptRecordingError(
-            f"recording {path} has no column {missing[0]}; valid: {', '.join(wanted)}, or the exchange's names of them"
-        )
-    columns = {**wanted, **{name: dtype for name, dtype in extra.items() if name in rows.columns}}
-    time = "ts_open" if kind == "candles" else "ts_event"
-    rows = rows.select(list(columns)).with_columns(_in_ms(rows, time))
-    if "side" in rows.columns:  # the exchange's words for the taker, or ours
-        rows = rows.with_columns(pl.col("side").replace({"BID": Side.BUY.value, "ASK": Side.SELL.value}))
-    try:
-        rows = rows.cast(pl.Schema(columns))
-    except pl.exceptions.PolarsError as exc:
-        raise CorruptRecordingError(f"recording {path}: {exc}; valid types: {_types(columns)}") from exc
-    return recording_of(path.name, kind, rows, str(path))
+def _frames(path: Path) -> Iterator[tuple[int, _Frame]]:
+    decode = msgspec.json.Decoder(_Frame | list[_Frame]).decode
+    for number, line in _lines(path):
+        try:
+            decoded = decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            if not line.endswith(b"\n"):
+                return
+            raise CorruptRecordingError(
+                f"recording {path}, line {number}: {exc}; valid: one JSON message of the exchange a line"
+            ) from exc
+        for frame in decoded if isinstance(decoded, list) else (decoded,):
+            yield number, frame
 
 
-def _in_ms(rows: pl.DataFrame, name: str) -> pl.Expr:
-    dtype = rows.schema[name]
-    if isinstance(dtype, pl.Datetime):
-        return pl.col(name).dt.epoch("ms")
-    if dtype == pl.String:
-        return pl.col(name).str.to_datetime(time_zone="UTC", strict=False).dt.epoch("ms")
-    return pl.col(name)
-
-
-def _types(columns: Mapping[str, pl.DataType]) -> str:
-    return ", ".join(f"{name} {dtype}" for name, dtype in columns.items())
-
-
-def _frames(path: Path) -> Recording:
-    rows: dict[tuple[str, int], tuple[str, int, float, float, int, str]] = {}
-    for number, frame in _lines(path):
-        if "trade" not in (frame.type, frame.ty):
-            continue
-        market = frame.code or frame.cd or frame.mk
-        row = _trade(path, number, market, frame)
-        rows.setdefault((market, row[4]), row)
-    schema = {**TRADE_COLUMNS, "trade_id": pl.Int64(), "side": pl.String()}
-    found = pl.DataFrame(list(rows.values()), schema=schema, orient="row").sort("ts_event", maintain_order=True)
-    if found.is_empty():
-        raise CorruptRecordingError(f"recording {path} holds no trade; valid: frames of type trade, one a line")
-    return recording_of(path.name, "trades", found, str(path))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, _Frame]]:
-    decode = msgspec.json.Decoder(_Frame).decode
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file):
+            for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield number, decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise CorruptRecordingError(f"recording {path}, line {number}: {exc}; valid: one JSON frame a line") from exc
-    except (OSError, EOFError) as exc:
-        raise CorruptRecordingError(f"recording {path} cannot be read: {exc}") from exc
+                    yield number, line
+    except (OSError, EOFError, zlib.error) as exc:
+        raise CorruptRecordingError(f"recording {path} cannot be read to its end: {exc}") from exc
 
 
-def _trade(path: Path, number: int, market: str, frame: _Frame) -> tuple[str, int, float, float, int, str]:
-    ts_ms = frame.ttms if frame.trade_timestamp is None else frame.trade_timestamp
-    price = frame.tp if frame.trade_price is None else frame.trade_price
-    volume = frame.tv if frame.trade_volume is None else frame.trade_volume
-    trade_id = frame.sid if frame.sequential_id is None else frame.sequential_id
-    if ts_ms is None or price is None or volume is None or trade_id is None:
+def _take(path: Path, number: int, frame: _Frame, found: dict[tuple[str, int], _Trade]) -> None:
+    market = frame.code or frame.cd
+    if not market.startswith("KRW-") and "-" in market:
+        return
+    trade = _trade(path, number, market, frame)
+    known = found.setdefault((market, trade.trade_id), trade)
+    if known.facts != trade.facts:
         raise CorruptRecordingError(
-            f"recording {path}, line {number}: a trade without time, price, quantity or id; valid: all four"
+            f"recording {path}, line {number} ({market}): trade {trade.trade_id} is {trade.facts}, but"
+            f" {known.facts} in line {known.row}; valid: one trade for an id"
         )
-    side = Side.BUY.value if (frame.ask_bid or frame.ab) == "BID" else Side.SELL.value
-    return market, ts_ms, price, float(volume), trade_id, side
+
+
+def _trade(path: Path, number: int, market: str, frame: _Frame) -> _Trade:
+    fields = {
+        "trade_timestamp": _first(frame.trade_timestamp, frame.ttms),
+        "trade_price": _first(frame.trade_price, frame.tp),
+        "trade_volume": _first(frame.trade_volume, frame.tv),
+        "sequential_id": _first(frame.sequential_id, frame.sid),
+        "ask_bid": _SIDES.get(frame.ask_bid or frame.ab),
+    }
+    missing = [name for name, value in fields.items() if value is None]
+    if missing:
+        raise CorruptRecordingError(
+            f"recording {path}, line {number} ({market}): a trade without {missing[0]}; valid: {', '.join(fields)}"
+        )
+    return _Trade(number, market, *fields.values(), _first(frame.prev_closing_price, frame.pcp))  # type: ignore[arg-type]  # none is None
+
+
+def _first(long: float | None, short: float | None) -> float | None:
+    return short if long is None else long

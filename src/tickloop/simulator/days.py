@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tickloop.domain.market import QTY_UNITS, Side
 from tickloop.domain.window import DAY_MS, MINUTE_MS
-from tickloop.simulator.candles import Candles, minutes_of
+from tickloop.simulator.candles import Candles, day_of_trades, minutes_of
 from tickloop.simulator.recording import Recording
 from tickloop.simulator.tape import SIDES, Tape, trades_as_recorded, trades_from_candles
 
@@ -22,6 +22,9 @@ DAYS_KEPT = 10
 
 MINUTES_KEPT = 40
 """Days of one-minute candles: a back-fill's page costs no new trades. 0.1 MB each."""
+
+CANDLES_KEPT = 3_000
+"""Days of which the one candle is kept: eight years of them, 1 KB each, for candles of weeks, months and years."""
 
 YEAR_DAYS = 364  # 52 weeks
 
@@ -39,9 +42,18 @@ class Extreme:
 class Day:
     """The trades of one UTC day and what a ticker adds up over it; arrays run along with the tape."""
 
-    def __init__(self, tape: Tape, before: Extreme | None) -> None:
+    def __init__(self, tape: Tape, before: Callable[[], Extreme | None]) -> None:
+        """Keep a day's trades.
+
+        Args:
+            before: gives the extremes of the 52 weeks before it; asked once, when a ticker needs them.
+        """
         self.tape = tape
-        self.before = before
+        self._before = before
+
+    @cached_property
+    def before(self) -> Extreme | None:
+        return self._before()
 
     @cached_property
     def notional(self) -> NDArray[np.float64]:
@@ -84,6 +96,9 @@ class TradeDays(Protocol):
     def day(self) -> Callable[[int], Day]: ...
     @property
     def minutes(self) -> Callable[[int], Candles]: ...
+    @property
+    def whole(self) -> Callable[[int], Candles]:
+        """Give the one candle of a whole day, or none."""
 
     def day_before(self, ts_ms: int) -> int | None:
         """Give the start of the last day with trades among those that start before a moment, or None."""
@@ -135,6 +150,7 @@ class MarketDays:
         self._daily = _daily(self._frame, recording)
         self.day = lru_cache(DAYS_KEPT)(self._day)
         self.minutes = lru_cache(MINUTES_KEPT)(self._minutes)
+        self.whole = lru_cache(CANDLES_KEPT)(self._whole)
 
     def day_before(self, ts_ms: int) -> int | None:
         """Give the start of the last day with trades among those that start before a moment, or None."""
@@ -156,10 +172,13 @@ class MarketDays:
 
     def _day(self, start_ms: int) -> Day:
         first, last = np.searchsorted(self._times, (start_ms, start_ms + DAY_MS))
-        return Day(self._make(int(first), int(last)), self._extreme_before(start_ms))
+        return Day(self._make(int(first), int(last)), partial(self._extreme_before, start_ms))
 
     def _minutes(self, start_ms: int) -> Candles:
         return minutes_of(self.day(start_ms).tape)
+
+    def _whole(self, start_ms: int) -> Candles:
+        return day_of_trades(self.day(start_ms).tape)
 
     def _from_candles(self, first: int, last: int) -> Tape:
         return trades_from_candles(self.market, self._frame[first:last], self._seed)

@@ -1,65 +1,68 @@
 """A made market that looks like one: a function of (seed, market, UTC day) alone, so any cut of it is the same.
 
-Its numbers are chosen, not fitted: volatility that clusters (a log-volatility that reverts within hours), returns with
-heavy tails, spread and price steps of the exchange's rules, sizes over several orders of magnitude, bursts, minutes and
-hours without a trade in the quieter markets, a day that follows Korean waking hours, and several trades in one
-millisecond. Volatility starts each day anew; the price goes on across midnight.
+Its numbers are chosen, not fitted: volatility that clusters within the day and over days, returns with heavy tails,
+sizes over several orders of magnitude, bursts, lulls and minutes without a trade, a day that follows Korean waking
+hours, several trades in one millisecond, and prices on the exchange's steps with buyers one step above sellers. A
+day's prices are known before its trades are made (`made_prices.day_prices`), so years of candles and the extremes of
+52 weeks agree with the trades at little cost. Volatility within the day starts each day anew; the price goes on.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain.market import Side
-from tickloop.domain.rules import ladder_table
+from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS
-from tickloop.errors import HomeNotWritableError, UsageError
-from tickloop.simulator.candles import Candles, minutes_of
-from tickloop.simulator.days import DAYS_KEPT, MINUTES_KEPT, YEAR_DAYS, Day, Extreme, day_of
-from tickloop.simulator.seeded import key_of
-from tickloop.simulator.tape import CHANGES, SIDES, Tape, change_against, tape_of
+from tickloop.errors import UsageError
+from tickloop.simulator.candles import Candles, day_of_trades, minutes_of
+from tickloop.simulator.days import CANDLES_KEPT, YEAR_DAYS, Day, Extreme, day_of
+from tickloop.simulator.made_prices import MINUTES, day_prices, fill_day, minute_path, walk_days
+from tickloop.simulator.prints import Printed, PrintFile, with_printed
+from tickloop.simulator.seeded import draw, key_of, subkey
+from tickloop.simulator.tape import Tape, tape_of
 
 SEEDED = "seeded"
 """Name of this source among the recordings."""
 
 FIRST_DAY_MS = 1_577_836_800_000
-"""2020-01-01: generated markets begin here and never end."""
+"""2020-01-01: generated markets begin here."""
 
-END_MS = 2_208_988_800_000  # 2040-01-01
+END_MS = 2_208_988_800_000
+"""2040-01-01: and end here."""
 
-MINUTES = DAY_MS // MINUTE_MS
+DAYS_KEPT = 3
+"""Today, yesterday and tomorrow; making one again costs some ms at most."""
 
-_NAMED = {"KRW-BTC": (90_000_000.0, 30_000.0), "KRW-ETH": (4_000_000.0, 18_000.0)}
-"""Market -> price at its beginning in KRW, trades a day on average."""
+MINUTES_KEPT = 8
 
 _MOMENT = re.compile(r"(KRW-[A-Z0-9]+):\+(\d{1,6})([hm])")
-
-_DAILY_SIGMA = 0.03
-_VOLATILITY_SIGMA = 0.6  # of the logarithm of a minute's volatility, around the day's
-_VOLATILITY_MEMORY = 0.985  # per minute: half of it is left after three quarters of an hour
-_TAILS = 4.0  # degrees of freedom of a minute's return
-_BURST_SHARE = 0.003  # of minutes, in which activity is many times the usual
-_SAME_MS = 0.25  # of trades that share the millisecond of the one before
-_SIDE_MEMORY = 0.7  # probability that a taker's side follows the one before
-_SIZE_MEDIAN_KRW, _SIZE_SIGMA = 150_000.0, 1.7
+_NUMBERED = re.compile(r"KRW-S(\d{3})")
 
 
-class Printed(msgspec.Struct, frozen=True):
-    """A trade that an order of the account made, printed for everybody."""
+class Character(NamedTuple):
+    """What distinguishes a market: price at its beginning and scale of its trades in KRW, trades of a usual day, size
+    of a usual day's return."""
 
-    market: str
-    ts_ms: int
-    trade_id: int
-    price: float
-    qty_e8: int
-    side: Side
+    base: float
+    trades_a_day: float
+    sigma: float
+    usual_krw: float
+
+
+_NAMED = {
+    "KRW-BTC": Character(90_000_000.0, 60_000.0, 0.022, 200_000.0),
+    "KRW-ETH": Character(4_000_000.0, 35_000.0, 0.030, 120_000.0),
+}
+_BUSIEST_OTHER = 25_000.0  # trades a day of KRW-S001; the n-th has this divided by n to the power below
+_QUIETER = 1.1
+_PLACES = 286
 
 
 class GeneratedMarkets:
@@ -68,6 +71,9 @@ class GeneratedMarkets:
     Args:
         spans: market -> from when to when (epoch ms) it is on offer; others always are.
         prints: file of the fills that were printed; a killed simulator goes on with them.
+
+    Raises:
+        DataError, HomeNotWritableError: that file cannot be read.
     """
 
     def __init__(
@@ -75,16 +81,18 @@ class GeneratedMarkets:
     ) -> None:
         self.markets = tuple(markets)
         self.spans = dict(spans or {})
-        self._prints = prints
-        self._days: dict[str, GeneratedDays] = {}
+        self._prints = PrintFile(prints)
+        self._days: dict[tuple[str, int], GeneratedDays] = {}
 
     def days(self, market: str, seed: int) -> GeneratedDays:
-        made = GeneratedDays(market, seed, self.spans.get(market, (FIRST_DAY_MS, END_MS)))
-        self._days[market] = made
-        for trade in _read_prints(self._prints):
-            if trade.market == market:
-                made.print_trade(trade)
-        return made
+        """Give one market; the same one whenever it is asked for."""
+        if (market, seed) not in self._days:
+            made = GeneratedDays(market, seed, self.spans.get(market, (FIRST_DAY_MS, END_MS)))
+            for trade in self._prints.trades:
+                if trade.market == market:
+                    made.print_trade(trade)
+            self._days[market, seed] = made
+        return self._days[market, seed]
 
     def print_trade(self, trade: Printed) -> None:
         """Add a trade to the market, for good.
@@ -92,20 +100,10 @@ class GeneratedMarkets:
         Raises:
             HomeNotWritableError: it cannot be kept; nothing was printed.
         """
-        if self._prints is not None:
-            try:
-                with self._prints.open("ab") as file:
-                    file.write(msgspec.json.encode(trade) + b"\n")
-            except OSError as exc:
-                raise HomeNotWritableError(f"printed trades {self._prints} cannot be written: {exc.strerror}") from exc
-        self._days[trade.market].print_trade(trade)
-
-
-def _read_prints(path: Path | None) -> list[Printed]:
-    if path is None or not path.is_file():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    return [msgspec.json.decode(line, type=Printed) for line in whole.splitlines() if line]
+        self._prints.add(trade)
+        for (market, _), days in self._days.items():
+            if market == trade.market:
+                days.print_trade(trade)
 
 
 def market_codes(count: int) -> tuple[str, ...]:
@@ -119,16 +117,28 @@ def spans_of(listings: Sequence[str], delistings: Sequence[str], start_ms: int) 
     Raises:
         UsageError: naming the text and what would be valid.
     """
-    first = dict(_moment(text, start_ms) for text in listings)
-    last = dict(_moment(text, start_ms) for text in delistings)
-    return {code: (first.get(code, FIRST_DAY_MS), last.get(code, END_MS)) for code in {**first, **last}}
+    first = dict(_moment("listing", text, start_ms) for text in listings)
+    last = dict(_moment("delisting", text, start_ms) for text in delistings)
+    spans = {code: (first.get(code, FIRST_DAY_MS), last.get(code, END_MS)) for code in {**first, **last}}
+    for code, (begin_ms, end_ms) in spans.items():
+        if begin_ms >= end_ms:
+            raise UsageError(f"market {code} would end at {end_ms}, before it begins at {begin_ms}; valid: later")
+    return spans
 
 
-def _moment(text: str, start_ms: int) -> tuple[str, int]:
+def _moment(what: str, text: str, start_ms: int) -> tuple[str, int]:
     match = _MOMENT.fullmatch(text)
     if match is None:
-        raise UsageError(f"listing {text!r}; valid: a market and h or m after the start, such as KRW-S005:+2h")
+        raise UsageError(f"{what} {text!r}; valid: a market and h or m after the start, such as KRW-S005:+2h")
     return match[1], start_ms + int(match[2]) * (HOUR_MS if match[3] == "h" else MINUTE_MS)
+
+
+class _Life(NamedTuple):
+    """What `walk_days` tells, from FIRST_DAY_MS to END_MS."""
+
+    level: NDArray[np.float64]
+    heat: NDArray[np.float32]
+    trades: NDArray[np.int32]
 
 
 class GeneratedDays:
@@ -136,22 +146,32 @@ class GeneratedDays:
 
     def __init__(self, market: str, seed: int, span_ms: tuple[int, int] = (FIRST_DAY_MS, END_MS)) -> None:
         self.market = market
-        self.start_ms, self.end_ms = span_ms
-        self._key = int(key_of(seed, f"seeded/{market}"))
-        self._begin_price, self._trades_a_day = _character(market)
+        self.start_ms, self.end_ms = max(span_ms[0], FIRST_DAY_MS), min(span_ms[1], END_MS)
+        self._key = key_of(seed, f"{SEEDED}/{market}")
+        self._character = character_of(market)
         self._printed: dict[int, list[Printed]] = {}
         self.day = lru_cache(DAYS_KEPT)(self._day)
         self.minutes = lru_cache(MINUTES_KEPT)(self._minutes)
+        self.whole = lru_cache(CANDLES_KEPT)(self._whole)
         self._made = lru_cache(DAYS_KEPT)(self._made_day)
-        self._trades = lru_cache(2)(self._trades_of)  # the close of a day is wanted by the next one
 
     def day_before(self, ts_ms: int) -> int | None:
         """Give the start of the last day with trades among those that start before a moment, or None."""
-        return self._first_with_trades(day_of(ts_ms - 1), -DAY_MS)
+        day_ms = min(day_of(ts_ms - 1), day_of(self.end_ms - 1))
+        while day_ms >= day_of(self.start_ms):
+            if self._has_trades(day_ms):
+                return day_ms
+            day_ms -= DAY_MS
+        return None
 
     def day_from(self, ts_ms: int) -> int | None:
         """Give the start of the first day with trades that starts at a moment or later, or None."""
-        return self._first_with_trades(-(-ts_ms // DAY_MS) * DAY_MS, DAY_MS)
+        day_ms = max(-(-ts_ms // DAY_MS) * DAY_MS, day_of(self.start_ms))
+        while day_ms < self.end_ms:
+            if self._has_trades(day_ms):
+                return day_ms
+            day_ms += DAY_MS
+        return None
 
     def trades_between(self, start_ms: int, end_ms: int) -> Tape:
         """Give the trades of `[start_ms, end_ms)`, all within one UTC day."""
@@ -160,190 +180,149 @@ class GeneratedDays:
         return tape.take(slice(int(first), int(last)))
 
     def print_trade(self, trade: Printed) -> None:
-        """Add a trade; its day is made anew with it."""
-        day_ms = day_of(trade.ts_ms)
-        self._printed.setdefault(day_ms, []).append(trade)
-        self.day.cache_clear()
-        self.minutes.cache_clear()
+        """Add a trade; its day, and what later days know of it, is made anew."""
+        self._printed.setdefault(day_of(trade.ts_ms), []).append(trade)
+        for cache in (self.day, self.minutes, self.whole, self._made):
+            cache.cache_clear()
 
-    def _first_with_trades(self, day_ms: int, step_ms: int) -> int | None:
-        for _ in range(YEAR_DAYS):  # a market that is this dead has ended for everybody who asks
-            if not day_of(self.start_ms) <= day_ms < self.end_ms:
-                return None
-            if len(self.day(day_ms).tape):
-                return day_ms
-            day_ms += step_ms
-        return None
+    @cached_property
+    def _life(self) -> _Life:
+        days = (END_MS - FIRST_DAY_MS) // DAY_MS
+        life = _Life(np.empty(days + 1), np.empty(days, np.float32), np.empty(days, np.int32))
+        walk_days(self._key, FIRST_DAY_MS // DAY_MS, self._character.sigma, self._character.trades_a_day, *life)
+        return life
+
+    @cached_property
+    def _ladders(self) -> LadderTable:
+        return ladder_table(self.market, FIRST_DAY_MS, END_MS)
+
+    @cached_property
+    def _prices_known(self) -> NDArray[np.float64]:
+        """Open, high, low and close of days, as far as they were asked for; the rest is infinite."""
+        return np.full((len(self._life.trades), 4), np.inf)
+
+    def _prices(self, first: int, end: int) -> NDArray[np.float64]:
+        """Give open, high, low and close of the days of those numbers since FIRST_DAY_MS; NaN without trades."""
+        known = self._prices_known[first:end]
+        missing = np.flatnonzero(np.isinf(known[:, 0]))
+        if len(missing):
+            begin, stop = first + int(missing[0]), first + int(missing[-1]) + 1
+            life = self._life
+            known[missing[0] : missing[-1] + 1] = day_prices(
+                self._key,
+                FIRST_DAY_MS // DAY_MS + begin,
+                self._character.base,
+                self._character.sigma,
+                life.level[begin : stop + 1],
+                life.heat[begin:stop],
+                life.trades[begin:stop],
+                self._ladders,
+            )
+        return known
+
+    def _is_cut(self, day_ms: int) -> bool:
+        """Tell whether the market begins or ends within a day."""
+        return day_ms < self.start_ms < day_ms + DAY_MS or day_ms < self.end_ms < day_ms + DAY_MS
+
+    def _has_trades(self, day_ms: int) -> bool:
+        if day_ms in self._printed:
+            return True
+        place = _place(day_ms)
+        if not 0 <= place < len(self._life.trades) or not self._life.trades[place]:
+            return False
+        return not self._is_cut(day_ms) or len(self._made(day_ms)) > 0
 
     def _day(self, start_ms: int) -> Day:
         made = self._made(start_ms)
-        printed = self._printed.get(start_ms, [])
-        tape = made if not printed else _with_printed(made, printed)
-        return Day(tape, self._extreme_before(start_ms))
+        printed = self._printed.get(start_ms)
+        tape = with_printed(made, printed) if printed else made
+        return Day(tape, partial(self._extreme_before, start_ms))
 
     def _minutes(self, start_ms: int) -> Candles:
         return minutes_of(self.day(start_ms).tape)
 
+    def _whole(self, start_ms: int) -> Candles:
+        return day_of_trades(self.day(start_ms).tape)
+
     def _made_day(self, start_ms: int) -> Tape:
         if not day_of(self.start_ms) <= start_ms < self.end_ms:
-            return tape_of(self.market, *_nothing(), np.empty(0))
-        ts_event, price, qty_e8, side = self._trades_of(start_ms)
-        previous = self._trades_of(start_ms - DAY_MS)[1][-1:] if start_ms > self.start_ms else np.empty(0)
-        before = (
-            float(previous[0]) if len(previous) else float(_rounded(self.market, self._opens_at(start_ms), start_ms)[0])
-        )
-        tape = tape_of(self.market, ts_event, price, qty_e8, side, np.full(len(ts_event), before))
-        return tape.take((tape.ts_event >= self.start_ms) & (tape.ts_event < self.end_ms))
+            return self._tape(0)
+        tape = self._tape(start_ms)
+        if self._is_cut(start_ms):
+            tape = tape.take((tape.ts_event >= self.start_ms) & (tape.ts_event < self.end_ms))
+        return tape
 
-    def _trades_of(
-        self, start_ms: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]:
-        draw = np.random.Generator(np.random.Philox([self._key, start_ms // DAY_MS]))
-        log_volatility = _volatility(draw)
-        counts = draw.poisson(self._activity(draw, log_volatility))
-        total = int(counts.sum())
-        if not total:
-            return _nothing()
-        minute = np.repeat(np.arange(MINUTES), counts)
-        ts_event = start_ms + minute * MINUTE_MS + draw.integers(0, MINUTE_MS, total)
-        ts_event.sort()
-        is_same = draw.random(total) < _SAME_MS
-        is_same[0] = False
-        ts_event = ts_event[np.maximum.accumulate(np.where(is_same, 0, np.arange(total)))]
-        side = _sides(draw, total)
-        mid = np.interp(
-            ts_event, start_ms + np.arange(MINUTES + 1) * MINUTE_MS, self._path(draw, start_ms, log_volatility)
-        )
-        price = _on_grid(self.market, mid, side, start_ms)
-        krw = _SIZE_MEDIAN_KRW * np.exp(_SIZE_SIGMA * draw.standard_normal(total))
-        qty_e8 = np.maximum(np.rint(krw / price * 1e8), 1).astype(np.int64)
-        return ts_event, price, qty_e8, side
+    def _tape(self, start_ms: int) -> Tape:
+        """Make the trades of a whole day; without any where the day has none."""
+        place = _place(start_ms)
+        count = int(self._life.trades[place]) if 0 <= place < len(self._life.trades) else 0
+        ts_event, price, qty_e8 = np.empty(count, np.int64), np.empty(count), np.empty(count, np.int64)
+        side = np.empty(count, np.uint8)
+        if count:
+            day = np.uint64(subkey(self._key, start_ms // DAY_MS))
+            base, level = self._character.base, self._life.level
+            mid, calm = np.empty(MINUTES + 1), np.empty(MINUTES)
+            spread = self._character.sigma * float(np.sqrt(float(self._life.heat[place])))
+            minute_path(day, base * level[place], base * level[place + 1], spread, mid, calm)
+            prices = self._prices(place, place + 1)[0]
+            fill_day(
+                day,
+                start_ms,
+                prices,
+                mid,
+                calm,
+                self._ladders,
+                self._character.usual_krw,
+                ts_event,
+                price,
+                qty_e8,
+                side,
+            )
+        before = np.full(count, self._close_before(start_ms) if count else np.nan)
+        return tape_of(self.market, self._key, ts_event, price, qty_e8, side, before)
 
-    def _activity(self, draw: np.random.Generator, log_volatility: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the expected trades of each minute of a day."""
-        hours = np.arange(MINUTES) / 60 + 9  # in Korea
-        season = 1 + 0.5 * np.sin((hours - 14) / 24 * 2 * np.pi)
-        day = np.exp(0.4 * draw.standard_normal() - 0.08)
-        burst = np.where(draw.random(MINUTES) < _BURST_SHARE, draw.uniform(5, 30, MINUTES), 1.0)
-        liveliness = np.exp(log_volatility - _VOLATILITY_SIGMA**2 / 2)
-        expected: NDArray[np.float64] = self._trades_a_day / MINUTES * day * season * burst * liveliness
-        return expected
-
-    def _path(
-        self, draw: np.random.Generator, start_ms: int, log_volatility: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Give the mid price at each minute's start and at the day's end, where the next day begins."""
-        steps = draw.standard_t(_TAILS, MINUTES) * np.exp(log_volatility) * _DAILY_SIGMA / np.sqrt(2 * MINUTES)
-        walk = np.concatenate([[0.0], np.cumsum(steps)])
-        first, last = np.log(self._open(start_ms)), np.log(self._open(start_ms + DAY_MS))
-        bridge = walk + np.arange(MINUTES + 1) / MINUTES * (last - first - walk[-1])
-        result: NDArray[np.float64] = np.exp(first + bridge)
-        return result
-
-    def _opens_at(self, day_ms: int) -> NDArray[np.float64]:
-        place = (day_ms - FIRST_DAY_MS) // DAY_MS
-        result: NDArray[np.float64] = self._opens[place : place + 1]
-        return result
-
-    def _open(self, day_ms: int) -> float:
-        return float(self._opens_at(day_ms)[0])
-
-    @cached_property
-    def _opens(self) -> NDArray[np.float64]:
-        """Give the mid price at the start of every day."""
-        draw = np.random.Generator(np.random.Philox([self._key, 0]))
-        count = (END_MS - FIRST_DAY_MS) // DAY_MS + 1
-        returns = _DAILY_SIGMA * draw.standard_normal(count)
-        log_price = np.empty(count)
-        value = 0.0
-        for place in range(count):  # drawn back towards its beginning, or twenty years would lead anywhere
-            log_price[place] = value
-            value = 0.995 * value + returns[place]
-        result: NDArray[np.float64] = self._begin_price * np.exp(log_price)
-        return result
+    def _close_before(self, day_ms: int) -> float:
+        """Give the close of the last day with trades before a day; NaN where the market begins with that day."""
+        before = self.day_before(day_ms)
+        if before is None:
+            return float("nan")
+        if before in self._printed or self._is_cut(before):
+            return float(self.day(before).tape.price[-1])
+        return float(self._prices(_place(before), _place(before) + 1)[0, 3])
 
     def _extreme_before(self, day_ms: int) -> Extreme | None:
-        """Give the extremes of the 52 weeks before a day, by the opens of its days."""
-        place = (day_ms - FIRST_DAY_MS) // DAY_MS
-        opens = self._opens[max(place - YEAR_DAYS, 0) : place]
-        if not len(opens):
+        """Give the extremes of the 52 weeks before a day, as far as the market goes back."""
+        first, end = max(_place(day_of(self.start_ms)), _place(day_ms) - YEAR_DAYS), _place(day_ms)
+        if not first < end <= len(self._life.trades):
             return None
-        first = place - len(opens)
-        high, low = int(opens.argmax()), int(opens.argmin())
-        at = [FIRST_DAY_MS + (first + one) * DAY_MS for one in (high, low)]
-        prices = _rounded(self.market, opens[[high, low]], day_ms)
-        return Extreme(float(prices[0]), at[0], float(prices[1]), at[1])
+        prices = self._prices(first, end)[:, 1:3].copy()
+        for other_ms in {*self._printed, day_of(self.start_ms)}:
+            place = _place(other_ms) - first
+            if 0 <= place < len(prices) and (other_ms in self._printed or self._is_cut(other_ms)):
+                price = self.day(other_ms).tape.price
+                prices[place] = (price.max(), price.min()) if len(price) else np.nan
+        if np.isnan(prices).all():
+            return None
+        high, low = int(np.nanargmax(prices[:, 0])), int(np.nanargmin(prices[:, 1]))
+        days = [FIRST_DAY_MS + (first + place) * DAY_MS for place in (high, low)]
+        return Extreme(float(prices[high, 0]), days[0], float(prices[low, 1]), days[1])
 
 
-def _character(market: str) -> tuple[float, float]:
-    """Give a market's price at its beginning and its trades a day; both spread over orders of magnitude."""
+def character_of(market: str) -> Character:
+    """Give a market's character, from its code alone: prices from 1 to 500,000 KRW, from busy to nearly dead."""
     if market in _NAMED:
         return _NAMED[market]
-    number = int(market.removeprefix("KRW-S")) if market.removeprefix("KRW-S").isdecimal() else 1
-    draw = np.random.Generator(np.random.Philox([int(key_of(0, market)), 0]))
-    return float(np.exp(draw.uniform(np.log(1.0), np.log(500_000.0)))), 12_000.0 / number**1.1
+    key = key_of(0, market)
+    chance = [draw(key, place) / 2**53 for place in range(5)]
+    numbered = _NUMBERED.fullmatch(market)
+    place = int(numbered[1]) if numbered and int(numbered[1]) else 1 + int(chance[0] * _PLACES)
+    return Character(
+        base=10 ** int(6 * chance[1]) * (1.0 + 4.0 * chance[2]),
+        trades_a_day=_BUSIEST_OTHER / place**_QUIETER,
+        sigma=0.03 + 0.04 * chance[3],
+        usual_krw=20_000.0 + 100_000.0 * chance[4],
+    )
 
 
-def _volatility(draw: np.random.Generator) -> NDArray[np.float64]:
-    """Give the logarithm of each minute's volatility against the day's usual one."""
-    shocks = _VOLATILITY_SIGMA * np.sqrt(1 - _VOLATILITY_MEMORY**2) * draw.standard_normal(MINUTES)
-    result = np.empty(MINUTES)
-    value = _VOLATILITY_SIGMA * draw.standard_normal()
-    for place in range(MINUTES):
-        result[place] = value
-        value = _VOLATILITY_MEMORY * value + shocks[place]
-    return result
-
-
-def _sides(draw: np.random.Generator, total: int) -> NDArray[np.uint8]:
-    """Give takers' sides; each keeps the one before with some probability."""
-    is_turn = draw.random(total) >= _SIDE_MEMORY
-    side: NDArray[np.uint8] = ((np.cumsum(is_turn) + draw.integers(0, 2)) % 2).astype(np.uint8)
-    return side
-
-
-def _on_grid(market: str, mid: NDArray[np.float64], side: NDArray[np.uint8], at_ms: int) -> NDArray[np.float64]:
-    """Give prices: half a step above the mid for a buyer, half a step below for a seller, on the price steps."""
-    sign = np.where(side == SIDES.index(Side.BUY), 0.5, -0.5)
-    steps = _steps(market, mid, at_ms)
-    return _rounded(market, np.maximum(mid + sign * steps, steps), at_ms)
-
-
-def _rounded(market: str, prices: NDArray[np.float64], at_ms: int) -> NDArray[np.float64]:
-    steps = _steps(market, prices, at_ms)
-    whole = np.maximum(np.rint(prices / steps), 1)
-    # A step below 1 is divided by its inverse: the nearest double of the decimal, as the exchange would print it.
-    inverse = np.maximum(np.rint(1 / steps), 1)
-    result: NDArray[np.float64] = np.where(steps < 1, whole / inverse, whole * steps)
-    return result
-
-
-def _steps(market: str, prices: NDArray[np.float64], at_ms: int) -> NDArray[np.float64]:
-    table = ladder_table(market, at_ms, at_ms + 1)
-    place = np.searchsorted(table.thresholds[0], prices, side="right") - 1
-    result: NDArray[np.float64] = table.ticks[0][place]
-    return result
-
-
-def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.uint8]]:
-    return np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), np.empty(0, np.uint8)
-
-
-def _with_printed(made: Tape, printed: Sequence[Printed]) -> Tape:
-    rows = [
-        [one.ts_ms for one in printed],
-        [one.trade_id for one in printed],
-        [one.price for one in printed],
-        [one.qty_e8 for one in printed],
-        [SIDES.index(one.side) for one in printed],
-    ]
-    before = float(made.prev_close[0]) if len(made) else printed[0].price
-    change = [CHANGES.index(change_against(one.price, before)) for one in printed]
-    columns = (*rows, change, [before] * len(printed))
-    names = ("ts_event", "trade_id", "price", "qty_e8", "side", "change", "prev_close")
-    joined = [
-        np.concatenate([getattr(made, name), np.array(column, dtype=getattr(made, name).dtype)])
-        for name, column in zip(names, columns, strict=True)
-    ]
-    order = np.argsort(joined[0], kind="stable")
-    return Tape(made.market, *(column[order] for column in joined))
+def _place(day_ms: int) -> int:
+    return (day_ms - FIRST_DAY_MS) // DAY_MS

@@ -22,8 +22,11 @@ _UNIT = 1.0 / 2**53
 
 # Purposes: each takes draws of its own from a day's key. A day has far fewer trades than the room between two.
 _DAY_MOVE, _DAY_ACTIVITY, _DAY_COUNT = 0, 16, 32
-_MOVE, _SHOCK, _BURST, _LULL = 1_000_000, 2_000_000, 3_000_000, 4_000_000
+_MOVE, _SHOCK, _BURST, _LULL, _FINE, _JUMP = (1_000_000 * place for place in range(1, 7))
 _GAP, _SAME, _SIDE, _SWEEP, _SIZE, _BODY = (100_000_000 * place for place in range(1, 7))
+
+_PARTS = 4  # of a minute
+_EIGHTH_ROOT, _ROOT_2 = 0.125**0.5, 2.0**0.5
 
 _FEW = 50.0
 _TRIES = 64
@@ -33,15 +36,18 @@ _DAY_SHOCK, _DAY_MEMORY = 0.10, 0.85
 _MINUTE_SHOCK, _MINUTE_MEMORY = 0.15, 0.82
 """GARCH(1,1) of daily and of one-minute returns (Bollerslev 1986), both with mean 1: chosen, not fitted."""
 
-_PULL = 0.005  # a day's pull back to the price of the beginning, or decades would lead anywhere
+_PULL = 0.01  # a day's pull back to the price of the beginning, or decades would lead anywhere
 _SAME_SHARE = 0.22  # of trades that share the millisecond of the one before: one order that took several makers
+_SIDE_KEPT = 0.58
 _MOST_SIZE = 3_000.0  # times the usual
 
-_SEASON = np.array(
-    # From 00:00 UTC, 09:00 in Korea: the morning after the day's turn and the late evening are busy, the night is not.
-    [1.9, 1.4, 1.1, 0.9, 0.85, 0.85, 0.9, 0.95, 0.95, 0.9, 0.9, 1.0]
-    + [1.15, 1.3, 1.4, 1.35, 1.2, 0.95, 0.7, 0.55, 0.5, 0.55, 0.7, 1.1]
-)
+# fmt: off
+_SEASON = np.array([
+    1.9, 1.4, 1.1, 0.9, 0.85, 0.85, 0.9, 0.95, 0.95, 0.9, 0.9, 1.0,
+    1.15, 1.3, 1.4, 1.35, 1.2, 0.95, 0.7, 0.55, 0.5, 0.55, 0.7, 1.1,
+])
+# fmt: on
+"""By hour from 00:00 UTC, 09:00 in Korea: the morning after the day's turn and the late evening are busy."""
 
 
 @kernel
@@ -53,11 +59,21 @@ def _uniform(key: np.uint64, counter: int) -> float:
 @kernel
 def _bell(key: np.uint64, counter: int) -> float:
     """Give a number of mean 0 and variance 1, nearly normal: the sum of 12 uniform ones less 6, from four draws."""
-    total = 0
+    total = np.int64(0)
     for place in range(4):
         bits = draw(key, counter + place)
         total += (bits & 0x1FFFF) + ((bits >> 17) & 0x1FFFF) + ((bits >> 34) & 0x1FFFF)
     return total / 2.0**17 - 6.0
+
+
+@kernel
+def _soft_bell(key: np.uint64, counter: int) -> float:
+    """Give a number of mean 0 and variance 1 from two draws: the sum of 6 uniform ones, in half the time."""
+    total = np.int64(0)
+    for place in range(2):
+        bits = draw(key, counter + place)
+        total += (bits & 0x1FFFF) + ((bits >> 17) & 0x1FFFF) + ((bits >> 34) & 0x1FFFF)
+    return float((total / 2.0**17 - 3.0) * _ROOT_2)
 
 
 @kernel
@@ -126,10 +142,10 @@ def minute_path(
     for minute in range(MINUTES):
         calm[minute] = variance
         size = 3.0 if _uniform(day, _SHOCK + minute) < 0.01 else 0.96  # a jump now and then
-        move = size * np.sqrt(variance) * _bell(day, _MOVE + 4 * minute)
+        move = size * np.sqrt(variance) * _soft_bell(day, _MOVE + 2 * minute)
         mid[minute + 1] = mid[minute] + move
         fixed = 1.0 - _MINUTE_SHOCK - _MINUTE_MEMORY
-        variance = min(fixed + _MINUTE_SHOCK * move * move + _MINUTE_MEMORY * variance, 40.0)
+        variance = min(fixed + _MINUTE_SHOCK * move * move + _MINUTE_MEMORY * variance, 15.0)
     end, scale = mid[MINUTES], spread / np.sqrt(float(MINUTES))
     for minute in range(MINUTES + 1):
         share = minute / MINUTES
@@ -165,9 +181,7 @@ def day_prices(
         high, low = max(opening, closing), min(opening, closing)
         if count[place] >= 4:
             day = subkey(key, first_day + place)
-            minute_path(
-                day, base * level[place], base * level[place + 1], sigma * np.sqrt(heat[place]), mid, calm
-            )
+            minute_path(day, base * level[place], base * level[place + 1], sigma * np.sqrt(heat[place]), mid, calm)
             high = max(high, on_grid(ladders, mid.max(), at_ms))
             low = min(low, on_grid(ladders, mid.min(), at_ms))
         if count[place]:
@@ -199,21 +213,66 @@ def fill_day(
     """
     _fill_times(day, start_ms, _activity(day, calm), ts_event)
     _fill_sides(day, ts_event, side)
+    fine = _fine_path(day, mid, calm)
+    thresholds, ticks = _rungs(ladders, start_ms)
     high, low = prices[1], prices[2]
-    swept = 0.0
+    swept, rung = 0.0, 0
     for row in range(len(ts_event)):
-        offset = (ts_event[row] - start_ms) / MINUTE_MS
-        minute = min(int(offset), MINUTES - 1)
-        middle = mid[minute] + (mid[minute + 1] - mid[minute]) * (offset - minute)
+        offset = (ts_event[row] - start_ms) / (MINUTE_MS / _PARTS)
+        part = min(int(offset), MINUTES * _PARTS - 1)
+        middle = fine[part] if offset - part < _uniform(day, _JUMP + part) else fine[part + 1]
         is_same = row > 0 and ts_event[row] == ts_event[row - 1] and side[row] == side[row - 1]
-        swept = swept + float(_uniform(day, _SWEEP + row) < 0.3) if is_same else 0.0
-        tick = tick_at(ladders, middle, start_ms)
-        steps = np.floor(middle / tick) + (1.0 + swept if side[row] == _BUY else -swept)
-        price[row] = min(max(on_grid(ladders, max(steps, 1.0) * tick, start_ms), low), high)
+        swept = swept + (1.0 if _uniform(day, _SWEEP + row) < 0.3 else 0.0) if is_same else 0.0
+        rung = _rung_at(thresholds, middle, rung)
+        steps = max(np.floor(middle / ticks[rung]) + (1.0 + swept if side[row] == _BUY else -swept), 1.0)
+        wanted = _printed(steps, ticks[rung])
+        if wanted >= thresholds[rung + 1] or wanted < thresholds[rung]:  # onto another rung of the ladder
+            wanted = on_grid(ladders, wanted, start_ms)
+        price[row] = min(max(wanted, low), high)
     _reach(prices, mid, start_ms, ts_event, price)
     for row in range(len(ts_event)):
-        krw = usual_krw * (0.05 + _uniform(day, _BODY + row)) * _heavy(day, _SIZE + row)
+        body = _uniform(day, _BODY + row)
+        krw = usual_krw * (0.01 + body * body) * _heavy(day, _SIZE + row)
         qty_e8[row] = max(int(min(krw / price[row] * 1e8, 2.0**52)), 1)
+
+
+@kernel
+def _rungs(ladders: LadderTable, at_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the ladder in force as thresholds, ascending and with an end that no price reaches, and ticks."""
+    row = 0
+    while row + 1 < len(ladders.valid_from) and ladders.valid_from[row + 1] <= at_ms:
+        row += 1
+    return np.append(ladders.thresholds[row], np.inf), ladders.ticks[row]
+
+
+@kernel
+def _rung_at(thresholds: NDArray[np.float64], price: float, rung: int) -> int:
+    """Give the rung of a price, looking from the one before: prices move little."""
+    while price >= thresholds[rung + 1]:
+        rung += 1
+    while price < thresholds[rung]:
+        rung -= 1
+    return rung
+
+
+@kernel
+def _fine_path(day: np.uint64, mid: NDArray[np.float64], calm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the mid price every quarter of a minute: halves, then quarters, move off the line between their ends.
+
+    A straight line between the minutes would make the returns of neighbouring minutes alike; so would one between the
+    quarters, which is why the mid price jumps somewhere within each instead.
+    """
+    fine = np.empty(MINUTES * _PARTS + 1)
+    scale = np.abs(np.diff(mid)).mean() * 1.25  # of a normal variable, deviation against mean size
+    for minute in range(MINUTES):
+        size = scale * np.sqrt(calm[minute])
+        at = minute * _PARTS
+        fine[at], fine[at + _PARTS] = mid[minute], mid[minute + 1]
+        fine[at + 2] = (fine[at] + fine[at + 4]) / 2 + size / 2 * _soft_bell(day, _FINE + 8 * minute)
+        for quarter in (1, 3):
+            between = (fine[at + quarter - 1] + fine[at + quarter + 1]) / 2
+            fine[at + quarter] = between + size * _EIGHTH_ROOT * _soft_bell(day, _FINE + 8 * minute + 2 * quarter)
+    return fine
 
 
 @kernel
@@ -261,13 +320,13 @@ def _fill_times(day: np.uint64, start_ms: int, busy: NDArray[np.float64], ts_eve
 
 @kernel
 def _fill_sides(day: np.uint64, ts_event: NDArray[np.int64], side: NDArray[np.uint8]) -> None:
-    """A trade of the same order has its side; else two in three keep the side before."""
+    """A trade of the same order has its side; of the others more than half keep the side before."""
     for row in range(len(side)):
         is_same = row > 0 and ts_event[row] == ts_event[row - 1]
         chance = _uniform(day, _SIDE + row)
         if row == 0:
             side[row] = _BUY if chance < 0.5 else _SELL
-        elif is_same or chance < 0.66:
+        elif is_same or chance < _SIDE_KEPT:
             side[row] = side[row - 1]
         else:
             side[row] = _SELL if side[row - 1] == _BUY else _BUY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +17,18 @@ from tickloop.simulator.book import DEPTH, Book, Level, make_book
 from tickloop.simulator.candles import Candles, joined, minutes_of, seconds_of, to_period
 from tickloop.simulator.days import RecordedMarkets, TradeDays, TradeSource, day_of
 from tickloop.simulator.faults import Gap
-from tickloop.simulator.generator import GeneratedMarkets, Printed
+from tickloop.simulator.generator import GeneratedMarkets
 from tickloop.simulator.periods import MINUTE_UNITS, SECONDS, Period
+from tickloop.simulator.prints import Printed
 from tickloop.simulator.recording import Recording
 from tickloop.simulator.seeded import IDS_PER_MS
 from tickloop.simulator.tape import Tape
 from tickloop.simulator.ticker import MarketState, Ticker, ticker_after
+from tickloop.simulator.upcoming import Upcoming
 
 __all__ = ["MINUTE_UNITS", "Book", "Candles", "Level", "SimulatedExchange", "SimulatedMarket", "StreamEvent", "Ticker"]
+
+_LAST = "\x7f"  # after every code
 
 TRADE_DAYS_BACK = 7
 """How many UTC days before today REST still gives trades of."""
@@ -120,6 +125,8 @@ class SimulatedMarket:
         if period is SECONDS:
             day = self._days.day(day_ms)
             return seconds_of(day.tape.take(slice(0, day.count_until(now_ms))))
+        if not period.is_within_a_day and now_ms >= day_ms + DAY_MS:
+            return to_period(self._days.whole(day_ms), period)
         return to_period(self._minutes_until(day_ms, now_ms), period)
 
     def trades_page(
@@ -190,12 +197,17 @@ class SimulatedMarket:
         day_ms = self._days.day_from(day_of(after_ms + 1))
         while day_ms is not None:
             times = self._days.day(day_ms).tape.ts_event
-            later = times[np.searchsorted(times, after_ms, side="right") :]
-            told = np.flatnonzero(~self._is_withheld(later))
-            if len(told):
-                return int(later[told[0]])
+            place = int(np.searchsorted(times, after_ms, side="right"))
+            while place < len(times):
+                gap_end_ms = self._gap_end(int(times[place]))
+                if gap_end_ms is None:
+                    return int(times[place])
+                place = int(np.searchsorted(times, gap_end_ms))
             day_ms = self._days.day_from(day_ms + 1)
         return None
+
+    def _gap_end(self, ts_ms: int) -> int | None:
+        return next((gap.end_ms for gap in self._gaps if gap.start_ms <= ts_ms < gap.end_ms), None)
 
     def made(self, start_ms: int, end_ms: int) -> Tape:
         """Give all trades of `[start_ms, end_ms)` within one UTC day, told or not."""
@@ -257,7 +269,6 @@ class SimulatedExchange:
     def __init__(self, source: Recording | TradeSource, seed: int, gaps: Sequence[Gap] = ()) -> None:
         self._source: TradeSource = RecordedMarkets(source) if isinstance(source, Recording) else source
         self._seed = seed
-        self._printed = 0
         self.told_until_ms = 0  # the stream has told all that happened until then
         self.gaps = tuple(gaps)
         self._markets = {
@@ -266,6 +277,8 @@ class SimulatedExchange:
             )
             for market in self._source.markets
         }
+        self._upcoming = Upcoming(self._markets)
+        self._ends = sorted((market.end_ms, code) for code, market in self._markets.items())
         self.start_ms = min(market.start_ms for market in self._markets.values())
         self.end_ms = max(market.end_ms for market in self._markets.values())
 
@@ -294,16 +307,28 @@ class SimulatedExchange:
         """Print a client's fill as a trade and give its id; where the stream is past its moment, right after that."""
         assert isinstance(self._source, GeneratedMarkets), "only made markets print fills"
         at_ms = max(ts_ms, self.told_until_ms + 1)
-        trade_id = at_ms * IDS_PER_MS + IDS_PER_MS - 1 - self._printed % 1_000
-        self._printed += 1
+        found = self.market(market)
+        trade_id = at_ms * IDS_PER_MS + len(found.made(at_ms, at_ms + 1))
         self._source.print_trade(Printed(market, at_ms, trade_id, price, qty_e8, side))
-        self.market(market).forget_upcoming()
+        found.forget_upcoming()
+        self._upcoming.forget()
         return trade_id
 
     def withhold(self, gap: Gap) -> None:
         """Add a gap while the market runs; it must not begin before what the stream has told."""
         self.gaps += (gap,)
         self.market(gap.market).withhold(gap)
+        self._upcoming.forget()
+
+    def warm(self, now_ms: int) -> None:
+        """Make what the first questions at a moment need, so that no client waits for it."""
+        for market in self._markets.values():
+            market.ticker(now_ms)
+        self.next_trade_ms(now_ms)
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {code: place for place, code in enumerate(self._markets)}
 
     @cached_property
     def markets(self) -> tuple[str, ...]:
@@ -326,19 +351,29 @@ class SimulatedExchange:
 
     def stream_between(self, after_ms: int, until_ms: int, markets: Iterable[str] | None = None) -> list[StreamEvent]:
         """Give what the stream tells of some or all markets in `(after_ms, until_ms]`, by time, then market."""
-        wanted = self._markets if markets is None else frozenset(markets)
+        due = self._upcoming.due(after_ms, until_ms)
+        if markets is not None:
+            due &= set(markets)
         told = [
             event
-            for code, market in self._markets.items()
-            if code in wanted
-            for event in market.stream_between(after_ms, until_ms)
+            for code in sorted(due, key=self._order.__getitem__)
+            for event in self._markets[code].stream_between(after_ms, until_ms)
         ]
         return sorted(told, key=lambda event: event.ts_ms)
 
     def next_trade_ms(self, after_ms: int) -> int | None:
         """Give the time of the next trade that the stream tells, of any market; None when it tells no more."""
-        times = [market.next_trade_ms(after_ms) for market in self._markets.values()]
-        return min((moment for moment in times if moment is not None), default=None)
+        return self._upcoming.next_ms(after_ms)
+
+    def ended_between(self, after_ms: int, until_ms: int) -> list[str]:
+        """Give the markets that ended in `(after_ms, until_ms]`, by time."""
+        first = bisect_right(self._ends, (after_ms, _LAST))
+        return [code for _, code in self._ends[first : bisect_right(self._ends, (until_ms, _LAST))]]
+
+    def next_end_ms(self, after_ms: int) -> int | None:
+        """Give when the next market ends after a moment; None when none does."""
+        place = bisect_right(self._ends, (after_ms, _LAST))
+        return self._ends[place][0] if place < len(self._ends) else None
 
 
 def _place_of(tape: Tape, trade_id: int) -> int:

@@ -44,6 +44,7 @@ CHECKSUMS = "SHA256SUMS"
 """Beside the recordings, as `sha256sum` writes it: a flipped bit in compressed data may read as plausible numbers."""
 
 _COLUMNS: dict[Kind, Mapping[str, pl.DataType]] = {"candles": CANDLE_COLUMNS, "trades": TRADE_COLUMNS}
+_YEAR_2010_MS, _YEAR_2100_MS = 1_262_304_000_000, 4_102_444_800_000
 _PRICES = ("open", "high", "low", "close")
 _EXACT_BELOW = 2**53  # whole numbers of 1e-8 that a double tells apart
 
@@ -106,10 +107,14 @@ def load_recording(name: str, folder: Traversable | None = None) -> Recording:
 def recording_of(name: str, kind: Kind, rows: pl.DataFrame, origin: str) -> Recording:
     """Check rows that came from `origin` and cut them by market.
 
+    Args:
+        rows: the columns of `kind`; of trades also `trade_id`, `side` and `prev_close` where the source tells them. A
+            column `row` numbers them for messages; without one they are counted from 0.
+
     Raises:
         CorruptRecordingError: see `load_recording`.
     """
-    rows = rows.with_row_index("row")
+    rows = rows if "row" in rows.columns else rows.with_row_index("row")
     codes = [code for code in rows["market"].unique() if code is not None and code.startswith("KRW-")]
     is_known = pl.col("market").is_in([code for code in codes if is_market(code)])
     checks = _candle_checks() if kind == "candles" else _trade_checks(rows.columns)
@@ -166,7 +171,7 @@ def _candle_checks() -> list[_Check]:
     minute = pl.col("ts_open")
     is_later = (minute > minute.shift(1).over("market")).fill_null(value=True)
     return [
-        _Check("ts_open", (minute % MINUTE_MS == 0) & (minute > 0), "a whole minute in epoch ms"),
+        _Check("ts_open", (minute % MINUTE_MS == 0) & _is_epoch_ms(minute), "a whole minute in epoch ms"),
         _Check("ts_open", is_later, "a later minute than the row before of this market"),
         *(_positive(name) for name in (*_PRICES, "volume")),
         _Check("low", pl.col("low") <= pl.min_horizontal(_PRICES), "a price not above open, high and close"),
@@ -184,12 +189,17 @@ def _trade_checks(columns: Sequence[str]) -> list[_Check]:
     moment = pl.col("ts_event")
     is_in_order = (moment >= moment.shift(1).over("market")).fill_null(value=True)
     return [
-        _Check("ts_event", moment > 0, "epoch ms"),
+        _Check("ts_event", _is_epoch_ms(moment), "epoch ms of 2010 to 2100"),
         _Check("ts_event", is_in_order, "not before the row before of this market"),
         _positive("price"),
         _positive("qty"),
         *(check for check in told if check.field in columns),
     ]
+
+
+def _is_epoch_ms(moment: pl.Expr) -> pl.Expr:
+    # Seconds, micro- and nanoseconds would all pass for some other year.
+    return moment.is_between(_YEAR_2010_MS, _YEAR_2100_MS)
 
 
 def _positive(field: str) -> _Check:
@@ -242,4 +252,12 @@ def _with_prev_close(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     closes = rows.group_by("market", "day", maintain_order=True).agg(pl.col(price).last().alias("prev_close"))
     # A day without data keeps the close before it, as the exchange does.
     closes = closes.with_columns(prev_close=pl.col("prev_close").shift(1).over("market").fill_null(float("nan")))
-    return rows.join(closes, on=["market", "day"], how="left", maintain_order="left").drop("day")
+    if "prev_close" not in rows.columns:
+        return rows.join(closes, on=["market", "day"], how="left", maintain_order="left").drop("day")
+    # What the exchange told counts, on all trades of that day: those fetched from REST may lack it.
+    told = rows.group_by("market", "day").agg(told=pl.col("prev_close").drop_nulls().first())
+    closes = closes.join(told, on=["market", "day"], how="left").with_columns(
+        prev_close=pl.coalesce("told", "prev_close")
+    )
+    rows = rows.drop("prev_close").join(closes.drop("told"), on=["market", "day"], how="left", maintain_order="left")
+    return rows.drop("day")

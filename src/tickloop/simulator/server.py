@@ -15,7 +15,6 @@ from aiohttp import web
 from tickloop.domain.window import DAY_MS, to_datetime
 from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
 from tickloop.simulator.auth import Gatekeeper
-from tickloop.simulator.capture import load_file
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.config import SimulatorConfig
 from tickloop.simulator.control import ControlApi
@@ -27,6 +26,7 @@ from tickloop.simulator.faults import planned_gaps
 from tickloop.simulator.gapfile import GapFile
 from tickloop.simulator.generator import SEEDED, GeneratedMarkets, market_codes
 from tickloop.simulator.market import SimulatedExchange
+from tickloop.simulator.price_files import load_file
 from tickloop.simulator.private import PrivateSide
 from tickloop.simulator.public import PublicSide
 from tickloop.simulator.quotes import ExchangeQuotes
@@ -180,9 +180,10 @@ def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> Simula
             f"start {config.start_ms} ({_text(config.start_ms)}) lies outside the recording {config.recording!r};"
             f" valid: from {first} ({_text(first)}) to before {end} ({_text(end)})"
         )
-    if not config.with_gaps:
-        return exchange
-    return exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
+    if config.with_gaps:
+        exchange = exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
+    exchange.warm(config.start_ms)
+    return exchange
 
 
 def _source_of(config: SimulatorConfig) -> Recording | TradeSource:

@@ -90,6 +90,7 @@ class Hub:
         self._at_ms = clock.unserved_since_ms
         self._subscribers: list[Subscriber] = []
         self._wanted: dict[tuple[str, str], list[tuple[Subscriber, Want]]] = {}
+        self._codes: set[str] = set()  # of what is wanted
         self._book_ms: dict[str, int] = {}
         self._candles_due: dict[str, int] = {}  # code -> end of the second whose trades no candle has told of yet
         self._assets_due: list[tuple[int, AssetChange]] = []
@@ -124,6 +125,11 @@ class Hub:
         """Replace what a subscriber wants: snapshots go out first, then everything after this moment."""
         now_ms = self._clock.now_ms()
         self.advance(now_ms)
+        if not subscriber.is_private:  # codes that are not on offer are ignored, also once they come to be
+            wants = (want for want in request.wants if want.code in self._known)
+            request = replace(
+                request, wants=tuple(want for want in wants if self._exchange.is_on_offer(want.code, now_ms))
+            )
         subscriber.request = request
         for want in _last_of_each(request.wants):
             if want.has_snapshot and want.code in self._known:
@@ -142,14 +148,13 @@ class Hub:
         if until_ms <= self._at_ms:
             return
         self._exchange.told_until_ms = until_ms
-        markets = {code for _, code in self._wanted} | self._desk.resting_markets
+        markets = self._codes | self._desk.resting_markets
         for event in self._exchange.stream_between(self._at_ms, until_ms, markets) if markets else ():
             self._tell_due(event.ts_ms)
             self._desk.on_trade(event.market, event.price, event.ts_ms)
             self._publish(event)
-        for code in self._known:
-            if self._at_ms < self._exchange.market(code).end_ms <= until_ms:
-                self._announce_end(code)
+        for code in self._exchange.ended_between(self._at_ms, until_ms):
+            self._announce_end(code)
         self._tell_due(until_ms)
         self._at_ms = until_ms
         for subscriber in self._subscribers:
@@ -210,16 +215,15 @@ class Hub:
             for want in _last_of_each(subscriber.request.wants if subscriber.request is not None else ()):
                 if want.has_realtime and (subscriber.is_private or want.code in self._known):
                     self._wanted.setdefault((want.type, want.code), []).append((subscriber, want))
+        self._codes = {code for _, code in self._wanted}
 
     def next_ms(self) -> int | None:
         """Give the moment at which there is something to send again; None when there never is."""
-        ends = (self._exchange.market(code).end_ms for code in self._known)
-        moments = [end_ms for end_ms in ends if end_ms > self._at_ms]
-        moments += [*self._candles_due.values(), *(due_ms for due_ms, _ in self._assets_due)]
+        moments = [*self._candles_due.values(), *(due_ms for due_ms, _ in self._assets_due)]
         moments += [at for one in self._subscribers if (at := one.distortion.next_ms) is not None]
         moments += [] if self._desk.next_ms is None else [self._desk.next_ms]
-        trade_ms = self._exchange.next_trade_ms(self._at_ms)
-        return min(moments if trade_ms is None else [*moments, trade_ms], default=None)
+        ahead = (self._exchange.next_end_ms(self._at_ms), self._exchange.next_trade_ms(self._at_ms))
+        return min([*moments, *(moment for moment in ahead if moment is not None)], default=None)
 
     def _announce_end(self, code: str) -> None:
         # Upbit says in the ticker that a market trades no more; without it silence would look like a fault.

@@ -91,7 +91,7 @@ def trades_from_candles(market: str, candles: pl.DataFrame, seed: int) -> Tape:
     side = np.empty(total, dtype=np.uint8)
     fill_trades(key, ts_open, steps, qty_e8, ends, ts_event, step, qty, side)
     price = step * np.repeat(over, counts) / np.repeat(under, counts)
-    return _tape(market, key, ts_event, price, qty, side, np.repeat(prev_close, counts))
+    return tape_of(market, key, ts_event, price, qty, side, np.repeat(prev_close, counts))
 
 
 def trades_as_recorded(market: str, trades: pl.DataFrame, seed: int) -> Tape:
@@ -110,30 +110,10 @@ def trades_as_recorded(market: str, trades: pl.DataFrame, seed: int) -> Tape:
         side = np.where((trades["side"] == Side.BUY.value).to_numpy(), _BUY, _SELL).astype(np.uint8)
     if "trade_id" in trades.columns:
         trade_id = trades["trade_id"].to_numpy()
-    return _tape(market, key_of(seed, market), ts_event, price, qty_e8, side, prev_close, trade_id)
+    return tape_of(market, key_of(seed, market), ts_event, price, qty_e8, side, prev_close, trade_id)
 
 
 def tape_of(
-    market: str,
-    ts_event: NDArray[np.int64],
-    price: NDArray[np.float64],
-    qty_e8: NDArray[np.int64],
-    side: NDArray[np.uint8],
-    prev_close: NDArray[np.float64],
-    trade_id: NDArray[np.int64] | None = None,
-) -> Tape:
-    """Give trades in order of time as a tape; ids are made where they are not given."""
-    return _tape(market, key_of(0, market), ts_event, price, qty_e8, side, prev_close, trade_id)
-
-
-def change_against(price: float, prev_close: float) -> Change:
-    """Tell how a price stands to the close of the day before."""
-    if price == prev_close:
-        return Change.EVEN
-    return Change.RISE if price > prev_close else Change.FALL
-
-
-def _tape(
     market: str,
     key: np.uint64,
     ts_event: NDArray[np.int64],
@@ -143,12 +123,20 @@ def _tape(
     prev_close: NDArray[np.float64],
     trade_id: NDArray[np.int64] | None = None,
 ) -> Tape:
+    """Give trades in order of time as a tape; where ids are not given, they are made from the key."""
     if trade_id is None:
         trade_id = np.empty(len(ts_event), dtype=np.int64)
         number_trades(key, np.ascontiguousarray(ts_event), trade_id)
     prev_close = np.where(np.isnan(prev_close), price, prev_close)
     change = (CHANGES.index(Change.EVEN) + np.sign(price - prev_close)).astype(np.uint8)
     return Tape(market, ts_event, trade_id, price, qty_e8, side, change, prev_close)
+
+
+def change_against(price: float, prev_close: float) -> Change:
+    """Tell how a price stands to the close of the day before."""
+    if price == prev_close:
+        return Change.EVEN
+    return Change.RISE if price > prev_close else Change.FALL
 
 
 def _sides(price: NDArray[np.float64]) -> NDArray[np.uint8]:

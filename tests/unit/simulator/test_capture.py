@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tickloop.errors import CorruptRecordingError, UsageError
-from tickloop.simulator.capture import load_file
+from tickloop.simulator.price_files import load_file
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.periods import every_minutes
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from tickloop.adapters.local.files import file_lock, writing
+from tickloop.adapters.local.files import append_whole, file_lock
+from tickloop.domain.window import HOUR_MS
 
 _LOCK_TIMEOUT_S = 10.0
 
@@ -29,6 +29,30 @@ class DeadLine(msgspec.Struct, frozen=True):
     content: bytes
 
 
+class DeadAllowance:
+    """How many bytes of refused frames are kept: a stream of nothing but damage must not fill the disk.
+
+    Args:
+        most_bytes: in any one hour of market time; frames beyond are counted in `left_out` and not kept.
+    """
+
+    def __init__(self, most_bytes: int = 64_000_000) -> None:
+        self._most_bytes = most_bytes
+        self._hour = -1
+        self._bytes = 0
+        self.left_out = 0
+
+    def allows(self, size: int, at_ms: int) -> bool:
+        """Tell whether a frame of this size is kept, and count it."""
+        if self._hour != at_ms // HOUR_MS:
+            self._hour, self._bytes = at_ms // HOUR_MS, 0
+        self._bytes += size
+        if self._bytes <= self._most_bytes:
+            return True
+        self.left_out += 1
+        return False
+
+
 class DeadLetter:
     """One file of dead lines."""
 
@@ -36,20 +60,15 @@ class DeadLetter:
         self._path = path
 
     def add(self, lines: Sequence[DeadLine]) -> None:
-        """Append and sync.
+        """Append and sync all of them or none.
 
         Raises:
-            HomeNotWritableError: the folder is read-only or full.
+            DiskFullError: there is no room; the same lines may be added again when there is.
+            HomeNotWritableError: the folder is read-only.
         """
         if not lines:
             return
-        data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-        with writing(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as file:
-                file.write(b"\n" * _is_torn(self._path) + data)
-                file.flush()
-                os.fdatasync(file.fileno())
+        append_whole(self._path, b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
 
     def add_new(self, lines: Sequence[DeadLine]) -> int:
         """Append those whose origin and position are not there yet; give their number. Safe across processes."""
@@ -72,11 +91,3 @@ def _decoded(text: bytes) -> DeadLine | None:
         return msgspec.json.decode(text, type=DeadLine)
     except msgspec.MsgspecError:
         return None  # the torn end of a write that was cut off, closed by the next one
-
-
-def _is_torn(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return False
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"

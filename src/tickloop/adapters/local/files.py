@@ -11,25 +11,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tickloop.errors import HomeNotWritableError, OperatorError
+from tickloop.errors import DiskFullError, HomeNotWritableError, OperatorError
 
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCK_LOOK_S = 0.02  # flock cannot be waited for with a deadline, so a busy lock is looked at again
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write below `path` into `HomeNotWritableError`."""
+    """Turn the system's refusal to write below `path` into `HomeNotWritableError`, for want of room `DiskFullError`."""
     try:
         yield
     except OSError as exc:
+        if exc.errno in _FULL:
+            raise DiskFullError(_refusal(path, exc.strerror or str(exc))) from exc
         if exc.errno in _NOT_WRITABLE:
             raise not_writable(path, exc.strerror or str(exc)) from exc
         raise
 
 
 def not_writable(path: Path, why: str) -> HomeNotWritableError:
-    return HomeNotWritableError(f"{path} cannot be written: {why}; free space or give a home that is writable (--home)")
+    return HomeNotWritableError(_refusal(path, why))
+
+
+def _refusal(path: Path, why: str) -> str:
+    return f"{path} cannot be written: {why}; free space or give a home that is writable (--home)"
+
+
+def free_bytes(folder: Path) -> int:
+    """Give the bytes that this user may still write below a folder; `HomeNotWritableError` when it is not there."""
+    with writing(folder):
+        usage = os.statvfs(folder)
+    return usage.f_bavail * usage.f_frsize
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -51,6 +65,38 @@ def write_whole(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def append_whole(path: Path, lines: bytes) -> None:
+    """Append whole lines and sync them, or leave the file as it was.
+
+    A line that an earlier process left half written is closed by a line break first. One writer at a time.
+
+    Raises:
+        DiskFullError: there is no room; nothing of `lines` stays.
+        HomeNotWritableError: read-only, or not a place for a file.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            size = os.fstat(descriptor).st_size
+            is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            try:
+                write_all(descriptor, b"\n" * is_torn + lines)
+                os.fdatasync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write bytes to an open file however many calls it takes; what was taken before an error stays."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def sync_folder(folder: Path) -> None:

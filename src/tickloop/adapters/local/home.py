@@ -21,12 +21,16 @@ OURS = (MARKER, "tickloop.toml")
 NEEDED_BYTES = 200_000_000
 
 
-def prepare_home(home: Path) -> None:
+def prepare_home(home: Path, needed_bytes: int = NEEDED_BYTES) -> None:
     """Make the folder and check that it takes our files.
+
+    Args:
+        needed_bytes: free space to ask for; 0 lets a full disk pass too, for who can wait for room.
 
     Raises:
         HomeNotWritableError: read-only, not a folder, not ours, or with less than 200 MB free.
     """
+    probe = home / f".probe-{os.getpid()}"
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / MARKER).exists():
@@ -35,13 +39,15 @@ def prepare_home(home: Path) -> None:
                     f"home {home} holds files that are not Tickloop's; valid: an empty or new folder (--home)"
                 )
             (home / MARKER).touch()
-        probe = home / f".probe-{os.getpid()}"
         probe.write_bytes(b"tickloop")
         probe.unlink()
     except OSError as exc:
+        if exc.errno == errno.ENOSPC and not needed_bytes:
+            probe.unlink(missing_ok=True)
+            return
         raise HomeNotWritableError(f"home {home} cannot be written: {exc.strerror}; valid: --home FOLDER") from exc
     free = shutil.disk_usage(home).free
-    if free < NEEDED_BYTES:
+    if free < needed_bytes:
         raise HomeNotWritableError(f"home {home} has {free // 1_000_000} MB free; valid: at least 200 MB")
 
 

@@ -13,8 +13,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from tickloop.adapters.upbit.events import INT64_MAX, MarketEvent, Nanos, OrderbookEvent, TickerEvent, TradeEvent
+from tickloop.adapters.upbit.events import (
+    CANDLES,
+    INT64_MAX,
+    MarketEvent,
+    Nanos,
+    OrderbookEvent,
+    TickerEvent,
+    TradeEvent,
+)
 from tickloop.adapters.upbit.parse import BAD_JSON, SIDE_OF, explain
+from tickloop.adapters.upbit.simple import default_form
 from tickloop.domain.market import QTY_UNITS, Source, Trade
 from tickloop.errors import CorruptLineError
 
@@ -25,7 +34,11 @@ DOC_ID = b'"doc_id":"'
 
 _WORD_OF = {side: word for word, side in SIDE_OF.items()}
 _DIGITS = bytes(ord("0") if chr(code).isdigit() else ord(" ") for code in range(128)) + b" " * 128
-_STATE_KIND: dict[type, bytes] = {TickerEvent: b"ticker", OrderbookEvent: b"orderbook"}
+_STATE_KIND: dict[type, bytes] = {
+    TickerEvent: b"ticker",
+    OrderbookEvent: b"orderbook",
+    **{candle: name.encode() for candle, name in CANDLES.items()},
+}
 _BRACE, _LINE_BREAK = b"}\n"
 _LONG = b"0" * 19  # no integer with fewer digits leaves int64
 
@@ -49,9 +62,12 @@ _TRADE_LINES = msgspec.json.Decoder(TradeLine)
 def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -> bytes:
     """Make the line of one message by appending fields to its bytes.
 
+    A message in another format than DEFAULT is spelled out first, its values byte for byte: readers know one form.
+
     Raises:
         CorruptLineError: the message is not UTF-8, or holds an integer that later stores cannot take.
     """
+    raw = default_form(raw)
     _check_text(raw)
     if isinstance(event, TradeEvent):
         ts_ms = event.trade_timestamp

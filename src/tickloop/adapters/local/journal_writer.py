@@ -6,24 +6,41 @@ import asyncio
 import os
 import threading
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
-from tickloop.adapters.local.files import not_writable, try_lock, writing
+from tickloop.adapters.local.dead_letter import DeadAllowance, DeadLetter, DeadLine
+from tickloop.adapters.local.files import free_bytes, not_writable, try_lock, writing
 from tickloop.adapters.local.journal_line import line_of
-from tickloop.adapters.local.segments import HOUR_NS, OpenSegment, last_arrival
-from tickloop.adapters.upbit.events import ExchangeErrorEvent, OrderbookEvent, StatusEvent, TickerEvent, TradeEvent
+from tickloop.adapters.local.segment_writer import MakeSegment, SegmentWriter
+from tickloop.adapters.local.segments import OpenSegment, last_arrival
+from tickloop.adapters.upbit.events import (
+    CANDLES,
+    ExchangeErrorEvent,
+    OrderbookEvent,
+    StatusEvent,
+    TickerEvent,
+    TradeEvent,
+)
 from tickloop.adapters.upbit.parse import parse_frame
-from tickloop.errors import CorruptLineError, HomeBusyError, HomeNotWritableError
-from tickloop.ports import Clock, Frame
+from tickloop.domain.arrivals import ArrivalCounts, ArrivalWatch
+from tickloop.errors import CorruptLineError, DiskFullError, HomeBusyError, HomeNotWritableError
+from tickloop.ports import Clock, DiskShortage, Frame
 
-# Below this the writer stops while there is still room for everything that it has accepted.
 MIN_FREE_BYTES = 50_000_000
+"""Below this nothing more is taken in while there is still room for everything that was."""
 
+QUEUE_BYTES = 256_000_000
+"""Most bytes of messages in memory: a message may be large, so their number alone bounds nothing."""
+
+_SPARE_BYTES = 65_536  # a block or two more than what waits: names of files take room too
+_LOOK_FACTOR = 4  # a full disk is looked at this many times less often than the queue
 _ROOM_LOOK_S = 1.0  # a waiting feed looks at this pace whether the writer has failed
 _CLOSE_DEADLINE_S = 30.0
 
-_KIND_OF = {
+_KIND_OF: dict[type, str] = {
+    **dict.fromkeys(CANDLES, "candle"),
     TradeEvent: "trade",
     TickerEvent: "ticker",
     OrderbookEvent: "orderbook",
@@ -31,13 +48,19 @@ _KIND_OF = {
     ExchangeErrorEvent: "error",
 }
 
+_T = TypeVar("_T")
+
 
 class JournalWriter:
     """Implements `ports.Journal` on a folder of segments.
 
     One thread writes and syncs what was appended, at most every `sync_interval_s`, so a process that is killed loses
-    no more than that. The queue holds `queue_frames`; when it is full the feed is not read (`is_full`, `drain`) and
-    `waits` counts it. A segment ends with its market hour, at `segment_bytes`, and with the process.
+    no more than that. The queue holds `queue_frames` and `QUEUE_BYTES`; when it is full the feed is not read
+    (`is_full`, `drain`) and `waits` counts it. A segment ends with its market hour, at `segment_bytes`, and with the
+    process.
+
+    A disk without room makes the journal full too, and `shortage` says so; what was accepted is written as soon as
+    there is room, and then the journal goes on. Any other refusal of the disk ends it.
     """
 
     def __init__(
@@ -51,38 +74,44 @@ class JournalWriter:
         sync_interval_s: float,
         queue_frames: int,
         min_free_bytes: int = MIN_FREE_BYTES,
+        make_segment: MakeSegment = OpenSegment,
+        watch: ArrivalWatch | None = None,
     ) -> None:
         self._folder = folder
         self._dead_letter = DeadLetter(dead_folder / f"feed-{name}.jsonl")
+        self._allowance = DeadAllowance()
         self._name = name
         self._clock = clock
-        self._segment_bytes = segment_bytes
         self._sync_interval_s = sync_interval_s
         self._queue_frames = queue_frames
         self._min_free_bytes = min_free_bytes
+        self._segments = SegmentWriter(folder, name, segment_bytes, make_segment)
+        self._watch = watch or ArrivalWatch()
         # Both ends of a deque are safe across threads: the event loop appends, the writing thread takes.
         self._lines: deque[tuple[int, bytes]] = deque()
         self._dead: deque[DeadLine] = deque()
+        self._burying: list[DeadLine] = []
+        self._bytes_in = self._bytes_out = 0  # each is written by one thread alone
         self._wake = threading.Event()
         self._room = threading.Event()
         self._closing = threading.Event()
         self._failure: HomeNotWritableError | None = None
+        self.shortage: DiskShortage | None = None
         self.waits = 0
-        self.synced_lines = 0
 
     def open(self) -> JournalWriter:
-        """Take the writer's name, go on from its last `arrival` and start a segment.
+        """Take the writer's name, go on from its last `arrival` and start a segment, unless the disk is full.
 
         Raises:
             HomeBusyError: another process writes under this name.
-            HomeNotWritableError: the folder is read-only or nearly full.
+            HomeNotWritableError: the folder is read-only, or no place for a folder.
         """
         self._lock = _take_name(self._folder, self._name)
         try:
-            if (shortage := self._shortage()) is not None:
-                raise shortage
             self._arrival = last_arrival(self._folder, self._name)
-            self._segment = OpenSegment(self._folder, self._name, max(self._arrival + 1, self._clock.now_ns()))
+            self.shortage = self._shortage()
+            if self.shortage is None:
+                self._start_segment()
         except HomeNotWritableError:
             os.close(self._lock)
             raise
@@ -92,7 +121,22 @@ class JournalWriter:
 
     @property
     def is_full(self) -> bool:
-        return len(self._lines) + len(self._dead) >= self._queue_frames
+        return (
+            self.shortage is not None
+            or len(self._lines) + len(self._dead) >= self._queue_frames
+            or self._bytes_in - self._bytes_out >= QUEUE_BYTES
+        )
+
+    @property
+    def arrivals(self) -> ArrivalCounts:
+        return self._watch.counts
+
+    @property
+    def synced_lines(self) -> int:
+        return self._segments.synced_lines
+
+    def has_seen(self, market: str, trade_id: int) -> bool:
+        return self._watch.has_seen(market, trade_id)
 
     def append(self, frame: Frame) -> str:
         if self._failure is not None:
@@ -104,10 +148,17 @@ class JournalWriter:
                 return _KIND_OF[type(event)]
             line = line_of(frame.raw, event, frame.ts_received_ns, arrival)
         except CorruptLineError as exc:
-            self._dead.append(DeadLine("feed", frame.ts_received_ns, str(exc), frame.raw))
+            self._refuse(frame, str(exc))
             return "dead"
         self._arrival = arrival
         self._lines.append((arrival, line))
+        self._bytes_in += len(line)
+        if type(event) is TradeEvent:
+            received_ms = frame.ts_received_ns // 1_000_000
+            is_snapshot = event.stream_type == "SNAPSHOT"
+            self._watch.note(
+                event.code, event.sequential_id, event.trade_timestamp, received_ms, is_snapshot=is_snapshot
+            )
         return _KIND_OF[type(event)]
 
     async def drain(self) -> None:
@@ -130,58 +181,77 @@ class JournalWriter:
         if self._failure is not None:
             raise self._failure
 
+    def _refuse(self, frame: Frame, reason: str) -> None:
+        if self._allowance.allows(len(frame.raw), frame.ts_received_ns // 1_000_000):
+            self._dead.append(DeadLine("feed", frame.ts_received_ns, reason, frame.raw))
+            self._bytes_in += len(frame.raw)
+
     def _run(self) -> None:
         try:
             is_last = False
             while not is_last:
-                self._wake.wait(self._sync_interval_s)
+                self._wake.wait(self._sync_interval_s * (1 if self.shortage is None else _LOOK_FACTOR))
                 self._wake.clear()
                 is_last = self._closing.is_set()  # looked at before the queue is, so that nothing stays in it
-                self._flush()
+                self._turn()
+            self._failure = self._unwritten()
         except HomeNotWritableError as exc:
             self._failure = exc
         except OSError as exc:
             self._failure = not_writable(self._folder, exc.strerror or str(exc))
         finally:
-            self._segment.close()
+            self._segments.close()
             self._room.set()
 
-    def _flush(self) -> None:
-        chunk: list[bytes] = []
-        size = self._segment.size
-        for _ in range(len(self._lines)):
-            arrival, line = self._lines.popleft()
-            is_over = size > 0 and size + len(line) > self._segment_bytes
-            if is_over or arrival // HOUR_NS != self._segment.hour:
-                self._put(chunk)
-                self._roll(arrival)
-                chunk, size = [], 0
-            chunk.append(line)
-            size += len(line)
-        self._put(chunk)
-        self._dead_letter.add([self._dead.popleft() for _ in range(len(self._dead))])
+    def _turn(self) -> None:
+        """Write what is queued if there is room, and look how much room there is for more."""
+        self._take()
+        waiting_bytes = self._waiting_bytes()
+        if self.shortage is not None and waiting_bytes:
+            self.shortage = self._shortage(waiting_bytes + _SPARE_BYTES)
+            if self.shortage is not None and self.shortage.free_bytes < waiting_bytes + _SPARE_BYTES:
+                return  # another attempt would only cut off another line
+        try:
+            self._segments.flush()
+            self._dead_letter.add(self._burying)
+            self._burying.clear()
+            self.shortage = self._shortage()
+        except DiskFullError:
+            needed = max(self._min_free_bytes, self._waiting_bytes() + _SPARE_BYTES)
+            self.shortage = DiskShortage(free_bytes(self._folder), needed)
+            return
         self._room.set()
-        if chunk and self._failure is None:
-            self._failure = self._shortage()  # no more is accepted, what was accepted is still written
 
-    def _put(self, chunk: list[bytes]) -> None:
-        if chunk:
-            self._segment.write(b"".join(chunk))
-            self._segment.sync()
-            self.synced_lines += len(chunk)
+    def _take(self) -> None:
+        lines = list(_popped(self._lines))
+        dead = list(_popped(self._dead))
+        self._segments.add(lines)
+        self._burying += dead
+        self._bytes_out += sum(len(line) for _, line in lines) + sum(len(one.content) for one in dead)
 
-    def _roll(self, arrival: int) -> None:
-        finished = self._segment
-        self._segment = OpenSegment(self._folder, self._name, arrival)
-        finished.close()
+    def _waiting_bytes(self) -> int:
+        return self._segments.waiting_bytes + 2 * sum(len(line.content) for line in self._burying)
 
-    def _shortage(self) -> HomeNotWritableError | None:
-        with writing(self._folder):
-            usage = os.statvfs(self._folder)
-        free = usage.f_bavail * usage.f_frsize
-        if free >= self._min_free_bytes:
+    def _shortage(self, least_bytes: int = 0) -> DiskShortage | None:
+        needed = max(self._min_free_bytes, least_bytes)
+        free = free_bytes(self._folder)
+        return None if free >= needed else DiskShortage(free, needed)
+
+    def _start_segment(self) -> None:
+        try:
+            self._segments.start(max(self._arrival + 1, self._clock.now_ns()))
+        except DiskFullError:
+            self.shortage = DiskShortage(free_bytes(self._folder), max(self._min_free_bytes, _SPARE_BYTES))
+
+    def _unwritten(self) -> HomeNotWritableError | None:
+        lines = self._segments.waiting_lines + len(self._burying)
+        if not lines:
             return None
-        return not_writable(self._folder, f"{free:,} bytes are free, {self._min_free_bytes:,} are needed")
+        return not_writable(self._folder, f"{lines:,} messages found no room on a full disk before the end")
+
+
+def _popped(queue: deque[_T]) -> Iterator[_T]:
+    return (queue.popleft() for _ in range(len(queue)))
 
 
 def _take_name(folder: Path, name: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tickloop.adapters.local.files import sync_folder, writing
+from tickloop.adapters.local.files import sync_folder, write_all, writing
 from tickloop.domain.window import HOUR_MS
 
 HOUR_NS = HOUR_MS * 1_000_000
@@ -45,12 +45,12 @@ class OpenSegment:
             sync_folder(folder)
 
     def write(self, data: bytes) -> None:
-        """Append bytes; `HomeNotWritableError` when the disk takes no more, what it took stays."""
-        left = memoryview(data)
-        with writing(self.path):
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        self.size += len(data)
+        """Append bytes; `DiskFullError` when there is no room: what the disk took stays, and `size` counts it."""
+        try:
+            with writing(self.path):
+                write_all(self._descriptor, data)
+        finally:
+            self.size = os.fstat(self._descriptor).st_size
 
     def sync(self) -> None:
         with writing(self.path):
@@ -75,6 +75,28 @@ def last_arrival(folder: Path, writer: str) -> int:
         if found is not None:
             return found
     return -1
+
+
+def read_tail(folder: Path, writer: str, most_bytes: int = _TAIL_BYTES) -> bytes:
+    """Give the whole lines at the end of what a writer wrote, oldest first, about `most_bytes` of them."""
+    parts: list[bytes] = []
+    left = most_bytes
+    for segment in reversed([one for one in list_segments(folder) if one.writer == writer]):
+        if left <= 0:
+            break
+        part = _last_lines(segment.path, left)
+        parts.append(part)
+        left -= len(part)
+    return b"".join(reversed(parts))
+
+
+def _last_lines(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - most_bytes))
+        data = file.read(most_bytes)
+    start = data.find(b"\n") + 1 if size > most_bytes else 0
+    return data[start : data.rfind(b"\n") + 1]
 
 
 def _segment_of(path: Path) -> SegmentFile | None:

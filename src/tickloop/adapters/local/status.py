@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from tickloop.adapters.local.files import writing
+from tickloop.errors import DiskFullError
 
 
 class StatusFile(msgspec.Struct, frozen=True):
@@ -16,7 +20,7 @@ class StatusFile(msgspec.Struct, frozen=True):
     Attributes:
         name: collector, pipeline, api, dashboard, bot or simulator.
         pid: its process id.
-        state: starting | working | ready | failed | stopped.
+        state: starting | working | ready | blocked (until there is room on the disk) | failed | stopped.
         message: one line for a person.
         detail: figures, by name.
         written_at: real time, epoch seconds.
@@ -35,17 +39,27 @@ class StatusBoard:
         self._folder = folder
 
     def write(self, name: str, state: str, message: str = "", **detail: Any) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        status = StatusFile(name, os.getpid(), state, message, detail, time.time())
+        """Replace what a process says; on a full disk over the room of what it said before, or not at all.
+
+        Raises:
+            HomeNotWritableError: the folder is read-only.
+        """
+        status = msgspec.json.encode(StatusFile(name, os.getpid(), state, message, detail, time.time()))
+        path = self._folder / f"{name}.json"
         part = self._folder / f".{name}.{os.getpid()}.part"
-        part.write_bytes(msgspec.json.encode(status))
-        part.replace(self._folder / f"{name}.json")
+        try:
+            with writing(part):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                part.write_bytes(status)
+                part.replace(path)
+        except DiskFullError:
+            _write_over(path, status)
 
     def read(self, name: str) -> StatusFile | None:
-        """Give the last status of a process, or None when it never wrote one."""
+        """Give the last status of a process, or None when it wrote none, or none that can be read."""
         try:
             return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=StatusFile)
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
     def read_all(self) -> list[StatusFile]:
@@ -59,3 +73,13 @@ class StatusBoard:
     def clear(self) -> None:
         for status in self.read_all():
             self.remove(status.name)
+
+
+def _write_over(path: Path, status: bytes) -> None:
+    """Write into the room that a file has already; blanks after JSON mean nothing."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, status.ljust(os.fstat(descriptor).st_size), 0)
+        finally:
+            os.close(descriptor)

@@ -80,9 +80,10 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str]) -> ExchangeEr
         return RetryableError(f"the exchange limits requests ({status}): {message}", _retry_after(headers, wait_s))
     if status >= _SERVER or status == _TIMED_OUT:
         return RetryableError(f"the exchange failed ({status} {name}): {message}", _retry_after(headers, 1.0))
-    if name in _AUTH_NAMES or (status == _UNAUTHORIZED and name not in _BUG_NAMES):
+    is_bug = name.lower() in _BUG_NAMES or (status == _BAD_REQUEST and message.startswith(_BUG_MESSAGES))
+    if name in _AUTH_NAMES or (status == _UNAUTHORIZED and not is_bug):
         return AuthError(f"the exchange does not accept the API key: {name} ({status}): {message}")
-    if name.lower() in _BUG_NAMES or (status == _BAD_REQUEST and message.startswith(_BUG_MESSAGES)):
+    if is_bug:
         return BadRequestError(name, message, status)
     return RejectedError(name, message, status)
 

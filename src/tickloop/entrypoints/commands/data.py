@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickloop.domain.window import Window, parse_window, to_datetime
+from tickloop.domain.window import HOUR_MS, Window, parse_range, parse_window, to_datetime
 from tickloop.entrypoints.commands.options import AsJson, Home, print_json
-from tickloop.errors import CheckFailedError, UnknownMarketError, WindowError
+from tickloop.errors import CheckFailedError, UnknownMarketError, UsageError, WindowError
+
+if TYPE_CHECKING:
+    from tickloop.domain.ledger_report import LedgerReport
 
 
 def register(app: typer.Typer) -> None:
@@ -18,46 +22,90 @@ def register(app: typer.Typer) -> None:
 
 
 WindowText = Annotated[str, typer.Option("--window", help="Whole hours of UTC: 2024-01-02T03 or 2024-01-02T03..T05.")]
+FromText = Annotated[
+    str, typer.Option("--from", help="First hour, UTC: 2024-01-02, 2024-01-02T03 or 2024-01-02T03:00.")
+]
+ToText = Annotated[str, typer.Option("--to", help="End, not included. Default: the last hour that is over.")]
 MarketText = Annotated[str | None, typer.Option("--market", help="One market; all of the settings when left out.")]
+MarketTexts = Annotated[
+    list[str] | None, typer.Option("--market", help="A market, may be given again; all of the settings when left out.")
+]
 
 
-def backfill(window: WindowText, home: Home = None, as_json: AsJson = False) -> None:
-    """Fetch bars of a window from the exchange's candles; days that are there are skipped."""
+def backfill(
+    window: WindowText = "",
+    start: FromText = "",
+    end: ToText = "",
+    market: MarketTexts = None,
+    trades: Annotated[
+        bool, typer.Option("--trades", help="Fetch the trades of the last seven days too, and settle their minutes.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch bars of a range from the exchange's candles; hours that are there are left as they are."""
     from tickloop.bootstrap import open_app
+    from tickloop.entrypoints.commands.progress import shown
     from tickloop.services.backfill import backfill as run_backfill
     from tickloop.settings import load_settings
 
+    stop = _stop_on_signal()
     with open_app(load_settings(home)) as app:
-        result = run_backfill(app, _past(parse_window(window), app.clock.now_ms()), _show_progress)
-    print_json(result) if as_json else typer.echo(", ".join(f"{name} {value}" for name, value in result.items()))
+        known = app.settings.markets
+        markets = tuple(dict.fromkeys(name for one in market for name in _markets(one, known))) if market else known
+        chosen = _asked_range(window, start, end, app.clock.now_ms())
+        if chosen is None:
+            raise UsageError("no range was given; valid: --window 2024-01-02T03..T05, or --from and --to")
+        with shown(len(markets)) as report:
+            result = run_backfill(
+                app,
+                _past(chosen, app.clock.now_ms()),
+                report,
+                markets=markets,
+                parallel=app.settings.history.parallel,
+                with_trades=trades,
+                stop=stop,
+            )
+    if as_json:
+        print_json(result)
+    else:
+        for name, counts in result.items():
+            typer.echo(f"{name}: " + ", ".join(f"{what} {count:,}" for what, count in counts.items()))
 
 
-def ledger(market: MarketText = None, window: WindowText = "", home: Home = None, as_json: AsJson = False) -> None:
-    """Show completeness per market; exit 3 when a minute is unknown."""
+def ledger(
+    market: MarketText = None,
+    window: WindowText = "",
+    start: FromText = "",
+    end: ToText = "",
+    minutes: Annotated[bool, typer.Option("--minutes", help="With --json: a row for every minute too.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show completeness per market, and each stretch that is not complete; exit 3 when a minute is unknown."""
     from tickloop.bootstrap import open_app
+    from tickloop.domain.ledger_report import report_ledger
     from tickloop.domain.tables import LEDGER
     from tickloop.settings import load_settings
 
     with open_app(load_settings(home)) as app:
-        markets = _markets(market, app.settings.markets)
-        chosen = parse_window(window) if window else None
-        counts = {
-            name: {
-                str(state): int(count)
-                for state, count in app.warehouse.read(LEDGER, name, chosen)["state"]
-                .value_counts(sort=True)
-                .iter_rows()
-            }
-            for name in markets
-        }
+        now_ms = app.clock.now_ms()
+        chosen = _asked_range(window, start, end, now_ms)
+        reports = [
+            report_ledger(name, chosen, app.warehouse.read(LEDGER, name, chosen), now_ms)
+            for name in _markets(market, app.settings.markets)
+        ]
     if as_json:
-        print_json(counts)
+        print_json({report.market: _ledger_json(report, with_minutes=minutes) for report in reports})
     else:
-        for name, states in counts.items():
-            typer.echo(f"{name}: " + (", ".join(f"{state} {count}" for state, count in states.items()) or "no minutes"))
-    unknown = {name: states["unknown"] for name, states in counts.items() if "unknown" in states}
+        for report in reports:
+            _show_ledger(report)
+    unknown = {report.market: report.unknown for report in reports if report.unknown}
     if unknown:
-        raise CheckFailedError(f"unknown minutes: {unknown}; they are settled by `tickloop run verify` of their hours")
+        raise CheckFailedError(
+            f"unknown minutes: {unknown}; minutes that are pending, and hours never verified, are settled by"
+            " `tickloop run all` of their hours"
+        )
 
 
 def run(
@@ -141,7 +189,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
             typer.echo(f"{one.name:<10} {one.state:<9} pid {one.pid:<8} {one.message}")
         if not found:
             typer.echo("nothing has run on this home yet")
-    failed = [one.name for one in found if one.state == "failed"]
+    failed = [one.name for one in found if one.state in ("failed", "blocked")]
     if failed:
         raise CheckFailedError(f"failed: {', '.join(failed)}")
 
@@ -162,6 +210,73 @@ def _past(window: Window, now_ms: int) -> Window:
     return window
 
 
-def _show_progress(market: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"\r{market} {done:,} of {total:,} minutes", err=True, nl=done >= total)
+def _asked_range(window: str, start: str, end: str, now_ms: int) -> Window | None:
+    """Give the range of --window, or of --from and --to, None when none was given; `UsageError` for both at once."""
+    if window and (start or end):
+        raise UsageError(f"--window {window} and --from or --to were given; valid: one or the other")
+    if window:
+        return parse_window(window)
+    if end and not start:
+        raise UsageError(f"--to {end} was given without --from; valid: --from 2024-01-02T03 --to 2024-01-02T05")
+    if not start:
+        return None
+    return parse_range(start, end or f"{to_datetime(now_ms - now_ms % HOUR_MS):%Y-%m-%dT%H}")
+
+
+def _stop_on_signal() -> threading.Event:
+    """Give an event that the first Ctrl-C or SIGTERM sets; a second one ends the program as usual."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _show_ledger(report: LedgerReport) -> None:
+    counts = ", ".join(f"{_verdict(*key)} {count:,}" for key, count in report.counts.items())
+    shown = f" {report.window}" if report.window is not None else ""
+    typer.echo(f"{report.market}{shown}: {counts or 'no minutes'}")
+    for part in report.stretches:
+        start, end = to_datetime(part.window.start_ms), to_datetime(part.window.end_ms)
+        ours = "-" if part.our_volume is None else part.our_volume
+        theirs = "-" if part.candle_volume is None else part.candle_volume
+        typer.echo(
+            f"  {start:%Y-%m-%dT%H:%M}..{end:%Y-%m-%dT%H:%M}  {part.minutes:>6,} min  "
+            f"{_verdict(part.state, part.reason):<24} ours {ours}  candle {theirs}"
+        )
+
+
+def _verdict(state: str, reason: str | None) -> str:
+    return state if reason is None else f"{state} ({reason})"
+
+
+def _ledger_json(report: LedgerReport, *, with_minutes: bool) -> dict[str, Any]:
+    """Give a report as JSON: volumes as decimal text, times as ISO 8601 in UTC."""
+    window = report.window
+    found: dict[str, Any] = {
+        "start": None if window is None else window.start,
+        "end": None if window is None else window.end,
+        "minutes": report.rows.height,
+        "unknown": report.unknown,
+        "counts": [
+            {"state": state, "reason": reason, "minutes": count} for (state, reason), count in report.counts.items()
+        ],
+        "stretches": [
+            {
+                "start": part.window.start,
+                "end": part.window.end,
+                "minutes": part.minutes,
+                "state": part.state,
+                "reason": part.reason,
+                "our_volume": part.our_volume,
+                "candle_volume": part.candle_volume,
+                "trades": part.trades,
+            }
+            for part in report.stretches
+        ],
+    }
+    return {**found, "rows": report.rows.drop("market").to_dicts()} if with_minutes else found

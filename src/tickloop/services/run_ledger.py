@@ -1,0 +1,63 @@
+"""The rows of the run ledger that can matter now, so that a home of years is not read anew in each round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from tickloop.domain.schedule import FAILED, MAX_ATTEMPTS
+from tickloop.domain.tables import RUN
+from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
+from tickloop.ports import Warehouse
+
+RUN_BY_END = replace(RUN, time="window_end")
+RUN_BY_FINISH = replace(RUN, time="finished_at")
+
+RECENT_DAYS = 8
+"""Days of runs that are read in each round; the exchange gives trades for seven, so repairs do not reach further."""
+
+_SLOTS = 2  # the newest slot and the one before it stay in sight
+_FAR_MS = 253_402_300_740_000  # 9999-12-31T23:59Z
+_OVERLAP_NS = HOUR_MS * 1_000_000  # rows of other processes may be written after rows with a higher sequence
+
+
+class RecentRuns:
+    """Reads of one run ledger by one scheduler.
+
+    The first read is of all rows. After a round in which nothing was due, nothing of an old hour can become due but by
+    a row that was written since, or by the retry of a failure: as long as there is neither, old rows are left out.
+    """
+
+    def __init__(self, warehouse: Warehouse, slot_hours: int, recent_days: int = RECENT_DAYS) -> None:
+        self._warehouse = warehouse
+        self._reach_ms = recent_days * DAY_MS + _SLOTS * slot_hours * HOUR_MS
+        self._since_ms = 0
+        self._seen = 0
+
+    def read(self, now_ms: int) -> tuple[pl.DataFrame, int]:
+        """Give a RUN frame, and the hour since which it is complete (0: all of it): `Calendar.since_ms`."""
+        if self._since_ms == 0 or self._is_old_touched(now_ms):
+            return self._warehouse.read(RUN), 0
+        window = Window(self._since_ms - HOUR_MS, _FAR_MS)
+        return self._warehouse.read(RUN_BY_END, window=window), self._since_ms
+
+    def settle(self, runs: pl.DataFrame, now_ms: int) -> None:
+        """Take note that nothing in these rows, as `read` gave them, is due now."""
+        since_ms = now_ms - self._reach_ms
+        self._since_ms = max(HOUR_MS, since_ms - since_ms % HOUR_MS)
+        self._seen = max(self._seen, int(runs["sequence"].max() or 0))  # type: ignore[arg-type]
+
+    def _is_old_touched(self, now_ms: int) -> bool:
+        start_ms = max(0, now_ms - DAY_MS)
+        written = self._warehouse.read(RUN_BY_FINISH, window=Window(start_ms - start_ms % MINUTE_MS, _FAR_MS))
+        is_retried = (pl.col("state") == FAILED) & (pl.col("attempts") < MAX_ATTEMPTS)
+        is_new = pl.col("sequence") > self._seen - _OVERLAP_NS
+        is_old = pl.col("window_start").to_physical() < self._since_ms
+        return not written.filter(is_old & (is_new | is_retried)).is_empty()
+
+
+def runs_over(warehouse: Warehouse, market: str, window: Window) -> pl.DataFrame:
+    """Give the RUN rows of one market whose windows share an hour with this one."""
+    ending = warehouse.read(RUN_BY_END, market, Window(window.start_ms, _FAR_MS))
+    return ending.filter((pl.col("window_end") > window.start) & (pl.col("window_start") < window.end))

@@ -1,0 +1,54 @@
+"""Counts of odd arrivals, in memory that does not grow."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickloop.domain.arrivals import LATE_MS, ArrivalCounts, ArrivalWatch
+
+TRADES = st.lists(
+    st.tuples(st.sampled_from(["KRW-BTC", "KRW-ETH"]), st.integers(0, 30), st.integers(0, 50), st.integers(0, 100_000)),
+    max_size=60,
+)
+
+
+def test_late_begins_after_a_minute() -> None:
+    """A trade received exactly a minute after it happened is not late."""
+    watch = ArrivalWatch()
+
+    watch.note("KRW-BTC", 1, 0, LATE_MS, is_snapshot=False)
+    watch.note("KRW-BTC", 2, 0, LATE_MS + 1, is_snapshot=False)
+    watch.note("KRW-BTC", 3, 0, LATE_MS + 1, is_snapshot=True)
+
+    assert watch.counts == ArrivalCounts(late=1)
+
+
+def test_oldest_id_is_forgotten_first() -> None:
+    """A trade recalled from the journal counts as nothing, but is known."""
+    watch = ArrivalWatch(remembered=2)
+
+    for trade_id in (1, 2, 2, 3):
+        watch.recall("KRW-BTC", trade_id)
+
+    assert [watch.has_seen("KRW-BTC", trade_id) for trade_id in (1, 2, 3)] == [False, True, True]
+    assert watch.counts == ArrivalCounts()
+
+
+@given(TRADES)
+def test_counts_equal_those_of_a_plain_count(trades: list[tuple[str, int, int, int]]) -> None:
+    """While no id is forgotten: repeats count once as such, all others by time."""
+    watch = ArrivalWatch(remembered=1_000)
+    seen: set[tuple[str, int]] = set()
+    newest: dict[str, int] = {}
+    duplicates = out_of_order = late = 0
+
+    for market, trade_id, event_ms, delay_ms in trades:
+        watch.note(market, trade_id, event_ms, event_ms + delay_ms, is_snapshot=False)
+        if (market, trade_id) in seen:
+            duplicates += 1
+            continue
+        seen.add((market, trade_id))
+        out_of_order += event_ms < newest.get(market, -1)
+        newest[market] = max(newest.get(market, -1), event_ms)
+        late += delay_ms > LATE_MS
+
+    assert watch.counts == ArrivalCounts(duplicates, out_of_order, late)
