@@ -25,14 +25,14 @@ chaos: $(VENV)/.test
 
 # Environments of other people's clients, for tests/conformance.
 clients:
-	@sh scripts/client_envs.sh
+	@sh scripts/envs.sh ccxt pyupbit upbit-sdk
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench $(ARGS)
 
 # One bench, with its peers in environments of their own.
 bench-%: $(VENV)/.test
-	@sh scripts/bench_envs.sh
+	-@sh scripts/envs.sh pyupbit nautilus
 	$(BIN)/python -m bench $*
 
 docs: $(VENV)/.demo

@@ -41,9 +41,9 @@ def run() -> Iterator[Figure | Reading]:
     tickloop = [_tickloop_cpu_s(COUNT) for _ in range(RUNS)]
     ours = Figure("collector", "tickloop collect, synced", COUNT, "frames", *_median(tickloop))
     yield ours
-    python = python_of("bench-pyupbit")
+    python = python_of("pyupbit")
     if python is None:
-        yield Reading("collector", "pyupbit.WebSocketManager + logging", {"absent": "run scripts/bench_envs.sh"})
+        yield Reading("collector", "pyupbit.WebSocketManager + logging", {"absent": "run scripts/envs.sh pyupbit"})
     else:
         pyupbit = [_pyupbit_cpu_s(python, PEER_COUNT) for _ in range(RUNS)]
         peer = Figure("collector", "pyupbit.WebSocketManager + logging", PEER_COUNT, "frames", *_median(pyupbit))

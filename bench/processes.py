@@ -20,7 +20,7 @@ _END_S = 30.0
 
 
 def python_of(name: str) -> Path | None:
-    """Give the interpreter of a peer's environment, None when `scripts/bench_envs.sh` did not make it."""
+    """Give the interpreter of a peer's environment, None when `scripts/envs.sh` did not make it."""
     path = ENVIRONMENTS / name / "bin" / "python"
     return path if path.exists() else None
 

@@ -61,9 +61,9 @@ def _lake(folder: Path, frames: list[pl.DataFrame], who: str) -> Iterator[Figure
 
 
 def _nautilus(path: Path, frame: pl.DataFrame, source: str) -> Iterator[Figure | Reading]:
-    python = python_of("bench-nautilus")
+    python = python_of("nautilus")
     if python is None:
-        yield Reading("store", "nautilus_trader ParquetDataCatalog", {"absent": "run scripts/bench_envs.sh"})
+        yield Reading("store", "nautilus_trader ParquetDataCatalog", {"absent": "run scripts/envs.sh nautilus"})
         return
     ticks = frame.select(
         ts_event=pl.col("ts_event").dt.epoch("ns"),

@@ -51,11 +51,11 @@ def python_of(environment: str) -> Path:
     """Give the interpreter of a client's environment; without it the test is skipped, or fails where CI needs it."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(os.environ.get("TICKLOOP_ENVS") or cache / "tickloop" / "envs") / environment
-    pins = HERE / f"requirements-{environment}.txt"
+    pins = HERE.parent / "envs" / f"{environment}.txt"
     made_of = folder / "pins.txt"
     if made_of.is_file() and made_of.read_bytes() == pins.read_bytes():
         return folder / "bin" / "python"
-    reason = f"the environment of {environment} is not there: run scripts/client_envs.sh"
+    reason = f"the environment of {environment} is not there: run `make clients`"
     if os.environ.get("TICKLOOP_TEST_REQUIRE_SERVERS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
