@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,8 +28,19 @@ _LOOK_S = 0.01
 class Collecting:
     """Starts the simulator with a clock that is held; the collector's home may lie on another disk."""
 
-    def __init__(self, folder: Path, home: Path, settings: str = "", speed: float = 600.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        home: Path,
+        settings: str = "",
+        *,
+        speed: float = 600.0,
+        exchange: Sequence[str] = (),
+        markets: Sequence[str] = MARKETS,
+    ) -> None:
         self.home = home
+        self._exchange = exchange
+        self._markets = markets
         self._folder = folder
         self._settings = settings
         self._speed = speed
@@ -37,8 +48,26 @@ class Collecting:
         self.board = StatusBoard(home / "run")
 
     def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait(DEADLINE_S)
+
+    def _open(self) -> None:
         exchange = self._folder / "exchange"
-        options = ("--start-ms", START_MS, "--speed", self._speed, "--port", 0, "--hold")
+        options = ("--start-ms", START_MS, "--speed", self._speed, "--port", 0, "--hold", *self._exchange)
         self._start("simulator", "sim", "--home", exchange, *options)
         status = self._until_ready("simulator", StatusBoard(exchange / "run"))
         self.url = str(status.detail["url"])
@@ -53,13 +82,6 @@ websocket_url = "{self.url.replace("http", "ws", 1)}/websocket/v1"
 {self._settings}"""
         )
         self.start_collector()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        for process in self._processes.values():
-            if process.poll() is None:
-                process.kill()
-                process.wait(DEADLINE_S)
 
     def start_collector(self) -> None:
         self.board.remove("collector")
@@ -107,16 +129,16 @@ websocket_url = "{self.url.replace("http", "ws", 1)}/websocket/v1"
         end_ms = START_MS + HOUR_MS
         rows = {
             market: self.control("GET", f"/control/tape?market={market}&start={START_MS}&end={end_ms}")["trades"]
-            for market in MARKETS
+            for market in self._markets
         }
         now_ms = self.clock.now_ms()
-        return {(market, row["id"]) for market in MARKETS for row in rows[market] if row["ts"] <= now_ms}
+        return {(market, row["id"]) for market in self._markets for row in rows[market] if row["ts"] <= now_ms}
 
     def kept(self) -> set[tuple[str, int]]:
         """Give market and id of every trade in the journal."""
         store = JournalStore(self.home / "journal", self._folder / "dead", self.clock)
         hour = Window(START_MS, START_MS + HOUR_MS)
-        return {(market, number) for market in MARKETS for number in store.read(market, hour).trades["trade_id"]}
+        return {(market, number) for market in self._markets for number in store.read(market, hour).trades["trade_id"]}
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tickloop", *arguments, "--home", str(self.home)]

@@ -240,8 +240,8 @@ class Journal(Protocol):
     def arrivals(self) -> ArrivalCounts:
         """Count the trades appended so far that came twice, late or out of order."""
 
-    def has_seen(self, market: str, trade_id: int) -> bool:
-        """Tell whether a trade is among the last of its market that were appended; any thread may ask."""
+    def has_synced(self, market: str, trade_id: int) -> bool:
+        """Tell whether a trade is among the last of its market, and on disk; any thread may ask."""
 
     def append(self, frame: Frame) -> str:
         """Queue one message; give its kind.

@@ -36,6 +36,16 @@ class World:
         self.kills = 0
 
     def __enter__(self) -> Self:
+        try:
+            return self._begun()
+        except BaseException:
+            self._end()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self._end()
+
+    def _begun(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
         options = ("--start-ms", self._start_ms, "--speed", self._speed, "--seed", self._seed, "--port", 0, "--hold")
         self._simulator = self._start("simulator", *map(str, options))
@@ -47,7 +57,7 @@ class World:
         self.control("POST", "/control/clock", run=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def _end(self) -> None:
         for process in (self._collector, self._simulator):
             if process is not None and process.poll() is None:
                 process.kill()

@@ -15,9 +15,9 @@ def test_late_begins_after_a_minute() -> None:
     """A trade received exactly a minute after it happened is not late."""
     watch = ArrivalWatch()
 
-    watch.note("KRW-BTC", 1, 0, LATE_MS, is_snapshot=False)
-    watch.note("KRW-BTC", 2, 0, LATE_MS + 1, is_snapshot=False)
-    watch.note("KRW-BTC", 3, 0, LATE_MS + 1, is_snapshot=True)
+    watch.note("KRW-BTC", 1, 0, LATE_MS, 9, is_snapshot=False)
+    watch.note("KRW-BTC", 2, 0, LATE_MS + 1, 9, is_snapshot=False)
+    watch.note("KRW-BTC", 3, 0, LATE_MS + 1, 9, is_snapshot=True)
 
     assert watch.counts == ArrivalCounts(late=1)
 
@@ -29,7 +29,7 @@ def test_oldest_id_is_forgotten_first() -> None:
     for trade_id in (1, 2, 2, 3):
         watch.recall("KRW-BTC", trade_id)
 
-    assert [watch.has_seen("KRW-BTC", trade_id) for trade_id in (1, 2, 3)] == [False, True, True]
+    assert [watch.arrival_of("KRW-BTC", trade_id) for trade_id in (1, 2, 3)] == [None, 0, 0]
     assert watch.counts == ArrivalCounts()
 
 
@@ -42,7 +42,7 @@ def test_counts_equal_those_of_a_plain_count(trades: list[tuple[str, int, int, i
     duplicates = out_of_order = late = 0
 
     for market, trade_id, event_ms, delay_ms in trades:
-        watch.note(market, trade_id, event_ms, event_ms + delay_ms, is_snapshot=False)
+        watch.note(market, trade_id, event_ms, event_ms + delay_ms, 9, is_snapshot=False)
         if (market, trade_id) in seen:
             duplicates += 1
             continue

@@ -56,7 +56,7 @@ class ListJournal:
         self.queued += 1
         return "trade" if frame.raw.startswith(b"t") else "dead"
 
-    def has_seen(self, market: str, trade_id: int) -> bool:
+    def has_synced(self, market: str, trade_id: int) -> bool:
         return False
 
     async def drain(self) -> None:

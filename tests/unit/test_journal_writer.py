@@ -372,8 +372,22 @@ async def test_odd_arrivals_are_counted(make_writer: Callable[..., JournalWriter
             writer.append(frame)
 
     assert writer.arrivals == ArrivalCounts(duplicates=1, out_of_order=1, late=1)
-    assert writer.has_seen("KRW-BTC", 4)
-    assert not writer.has_seen("KRW-ETH", 4)
+    assert writer.has_synced("KRW-BTC", 4)
+    assert not writer.has_synced("KRW-ETH", 4)
+
+
+async def test_trade_counts_as_kept_only_when_it_is_synced(make_writer: Callable[..., JournalWriter]) -> None:
+    """A repair that left it out before that would lose it with the process."""
+    disk = SmallDisk(0)
+    async with opened(make_writer(make_segment=disk.open_segment)) as writer:
+        writer.append(trade(7))
+        await until(lambda: writer.shortage is not None)
+        before = writer.has_synced("KRW-BTC", 7)
+        disk.left = 1_000_000
+        await asyncio.wait_for(writer.drain(), 5)
+        after = writer.has_synced("KRW-BTC", 7)
+
+    assert (before, after) == (False, True)
 
 
 def test_folder_that_cannot_be_written_is_told_at_the_start(

@@ -64,7 +64,7 @@ class World:
             self.log,
             self.notifier,
             seen_until=self.ends.get,
-            has_seen=lambda _market, trade_id: trade_id in self.seen,
+            has_kept=lambda _market, trade_id: trade_id in self.seen,
             mark_extract=self._mark,
             first_delay_s=0.001,
         )

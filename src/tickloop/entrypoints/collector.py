@@ -18,13 +18,13 @@ from tickloop.services.universe import ListChanged, MarketWatch
 from tickloop.services.watchdog import Watchdog
 from tickloop.settings import CollectSettings
 
-
 _LOSSES_EVERY_S = 1.0  # real
 
 
 async def run_collector(app: App, stop: asyncio.Event) -> None:
     """Collect until told to stop, or until the disk or the exchange refuses for good."""
-    repairs = app.repairs(app.notifier)  # before anything is written: it asks how far the last process came
+    journal = app.journal()
+    repairs = app.repairs(journal.has_synced)  # before anything is written: it asks how far the last process came
     watch, sessions = app.market_watch(), app.sessions()
     feed = app.feed(stream_types(app.settings.collect), app.markets)
     report = Report(app, watch, repairs, feed.losses)
@@ -36,7 +36,6 @@ async def run_collector(app: App, stop: asyncio.Event) -> None:
         if found.removed:
             await sessions.disconnected(app.clock.now_ms(), "delisted", found.removed)
 
-    journal = app.journal()
     repairs.start()
     try:
         state = await collect(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import structlog
 
 from tickloop.domain.gaps import Gap, join
-from tickloop.domain.market import Trade
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import BadRequestError, DataError, TickloopError, UsageError
 from tickloop.ports import Clock, GapLog, MarketData, Notifier, RawStore
@@ -74,7 +73,8 @@ class Repairs:
     Args:
         seen_until: the market time up to which a market was received before this process, by market; None for one
             that never was. Each is used once: for the first connection.
-        has_seen: tells of a trade that the stream brought, so that the share of REST in the journal stays honest.
+        has_kept: tells of a trade that the stream brought and that is on disk: it is left out, so that the share of
+            REST in the journal stays honest. One in memory alone could be lost with the process.
         mark_extract: asks for the extract of an hour that is over.
     """
 
@@ -87,7 +87,7 @@ class Repairs:
         notifier: Notifier,
         *,
         seen_until: Callable[[str], int | None],
-        has_seen: Callable[[str, int], bool],
+        has_kept: Callable[[str, int], bool],
         mark_extract: MarkExtract,
         first_delay_s: float = _FIRST_DELAY_S,
     ) -> None:
@@ -97,7 +97,7 @@ class Repairs:
         self._log = log
         self._notifier = notifier
         self._seen_until = seen_until
-        self._has_seen = has_seen
+        self._has_kept = has_kept
         self._marks = ExtractMarks(mark_extract, clock)
         self._first_delay_s = first_delay_s
         self._known: set[str] = set()
@@ -221,14 +221,13 @@ class Repairs:
 
     def _settle(self, part: Gap) -> None:
         answer = self._market_data.trades(part.market, _whole_minutes(part))
-        missed = [trade for trade in answer if trade.ts_event_ms in part and not self._has_seen_it(trade)]
+        missed = [
+            trade for trade in answer if trade.ts_event_ms in part and not self._has_kept(trade.market, trade.trade_id)
+        ]
         if missed:
             self._raw.append_repairs(missed)
             self._note(trades=len(missed))
             self._marks.note(part.market, (trade.ts_event_ms for trade in missed))
-
-    def _has_seen_it(self, trade: Trade) -> bool:
-        return self._has_seen(trade.market, trade.trade_id)
 
     def _put_back(self, gap: Gap, start_ms: int, *, is_hopeless: bool) -> None:
         """Keep what is left of a gap behind the others; joining comes first, so that memory stays bounded."""

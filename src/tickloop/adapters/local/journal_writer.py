@@ -135,8 +135,9 @@ class JournalWriter:
     def synced_lines(self) -> int:
         return self._segments.synced_lines
 
-    def has_seen(self, market: str, trade_id: int) -> bool:
-        return self._watch.has_seen(market, trade_id)
+    def has_synced(self, market: str, trade_id: int) -> bool:
+        arrival = self._watch.arrival_of(market, trade_id)
+        return arrival is not None and arrival <= max(self._segments.synced_arrival, 0)
 
     def append(self, frame: Frame) -> str:
         if self._failure is not None:
@@ -157,7 +158,7 @@ class JournalWriter:
             received_ms = frame.ts_received_ns // 1_000_000
             is_snapshot = event.stream_type == "SNAPSHOT"
             self._watch.note(
-                event.code, event.sequential_id, event.trade_timestamp, received_ms, is_snapshot=is_snapshot
+                event.code, event.sequential_id, event.trade_timestamp, received_ms, arrival, is_snapshot=is_snapshot
             )
         return _KIND_OF[type(event)]
 

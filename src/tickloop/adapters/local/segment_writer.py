@@ -25,6 +25,7 @@ class SegmentWriter:
     Attributes:
         waiting_bytes: size of the lines that wait for room.
         synced_lines: lines that would survive a loss of power.
+        synced_arrival: the `arrival` of the newest of them, -1 without any.
     """
 
     def __init__(self, folder: Path, name: str, segment_bytes: int, make_segment: MakeSegment = OpenSegment) -> None:
@@ -37,6 +38,7 @@ class SegmentWriter:
         self._done = 0
         self.waiting_bytes = 0
         self.synced_lines = 0
+        self.synced_arrival = -1
 
     @property
     def waiting_lines(self) -> int:
@@ -63,6 +65,8 @@ class SegmentWriter:
             while self._done < len(self._waiting):
                 self._put(self._segment_for(*self._waiting[self._done]))
         finally:
+            if self._done:
+                self.synced_arrival = self._waiting[self._done - 1][0]
             self.waiting_bytes -= sum(len(line) for _, line in self._waiting[: self._done])
             del self._waiting[: self._done]
             self.synced_lines += self._done
