@@ -1,8 +1,8 @@
 """Raw frames as they were received, one JSON message a line: prices from what anybody collected.
 
-DEFAULT and SIMPLE format, also in lists, `.gz` or not. A segment of Tickloop's journal is a capture too, and a folder of
-them is one recording. Of a trade its time, price, quantity, side, id and previous close are kept; the book around it is
-made, as for every recording. Messages other than trades, and markets not quoted in KRW, are passed over.
+DEFAULT and SIMPLE format, also in lists, `.gz` or not. A segment of Tickloop's journal is a capture too, and a folder
+of them is one recording. Of a trade its time, price, quantity, side, id and previous close are kept; the book around
+it is made, as for every recording. Messages other than trades, and markets not quoted in KRW, are passed over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import polars as pl
@@ -141,12 +141,13 @@ def _trade(path: Path, number: int, market: str, frame: _Frame) -> _Trade:
         "sequential_id": _first(frame.sequential_id, frame.sid),
         "ask_bid": _SIDES.get(frame.ask_bid or frame.ab),
     }
-    missing = [name for name, value in fields.items() if value is None]
-    if missing:
-        raise CorruptRecordingError(
-            f"recording {path}, line {number} ({market}): a trade without {missing[0]}; valid: {', '.join(fields)}"
-        )
-    return _Trade(number, market, *fields.values(), _first(frame.prev_closing_price, frame.pcp))  # type: ignore[arg-type]  # none is None
+    for name, value in fields.items():
+        if value is None:
+            raise CorruptRecordingError(
+                f"recording {path}, line {number} ({market}): a trade without {name}; valid: {', '.join(fields)}"
+            )
+    ts_ms, price, qty, trade_id, side = (cast("Any", value) for value in fields.values())
+    return _Trade(number, market, ts_ms, price, qty, trade_id, side, _first(frame.prev_closing_price, frame.pcp))
 
 
 def _first(long: float | None, short: float | None) -> float | None:

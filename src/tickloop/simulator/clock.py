@@ -155,6 +155,11 @@ class MarketClock:
         except TimeoutError:
             return
 
+    def nudge(self) -> None:
+        """Let who waits for a moment look again: there is something to do before it."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     def _running_from(self, market_ns: int, now: int) -> ClockAnchor:
         # The lease ends no later than the recording, so that no reader sees a time after it.
         until_end = int((self._end_ns - market_ns) / self._speed) + 1
@@ -172,8 +177,7 @@ class MarketClock:
         is_change = self._anchor.is_running != anchor.is_running
         self._anchor = anchor
         if is_change:
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self.nudge()
 
 
 def _read(path: Path) -> ClockAnchor | None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 
+from tickloop.domain.market import is_market
 from tickloop.errors import SettingsError
 from tickloop.simulator.faultboard import Fault
 
@@ -24,9 +25,10 @@ class SimulatorConfig:
     Attributes:
         folder: its state: clock, account, orders, identifiers. One simulator per folder.
         recording: where prices come from: `candles` or `bursts` (shipped), `seeded` (made), or the path of a file.
-        markets: how many markets a `seeded` exchange has.
+        markets: how many markets a `seeded` exchange has, or which.
         spans: market of a `seeded` exchange -> from when to when (epoch ms) it is on offer.
-        start_ms: market time of the first start, epoch ms UTC; later starts resume where the folder stands.
+        start_ms: market time of the first start, epoch ms UTC; None is the hour of the first trade. Later starts resume
+            where the folder stands.
         speed: market seconds per real second.
         port: 0 takes a free one.
         is_held: the clock stands until it is told to run.
@@ -44,7 +46,7 @@ class SimulatorConfig:
 
     folder: Path
     recording: str
-    start_ms: int
+    start_ms: int | None
     speed: float
     access_key: str
     secret_key: str = field(repr=False)
@@ -54,7 +56,7 @@ class SimulatorConfig:
     is_stepped: bool = False
     step_deadline_s: float = 10.0
     with_gaps: bool = False
-    markets: int = 2
+    markets: int | tuple[str, ...] = 2
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     seed: int = 20240122
     krw: Decimal = Decimal(1_000_000)
@@ -68,7 +70,7 @@ class SimulatorConfig:
             (not (isfinite(self.speed) and self.speed > 0), f"speed {self.speed}; valid: a finite number above 0"),
             (not 0 <= self.port <= 65_535, f"port {self.port}; valid: 0 (a free one) to 65535"),
             (not (self.krw.is_finite() and self.krw >= 0), f"krw {self.krw}; valid: 0 or more"),
-            (not 1 <= self.markets <= MOST_MARKETS, f"markets {self.markets}; valid: 1 to {MOST_MARKETS}"),
+            (not self._has_sound_markets(), f"markets {self.markets!r}; valid: 1 to {MOST_MARKETS}, or codes in KRW"),
             (self.order_limit_per_s < 1, f"order_limit_per_s {self.order_limit_per_s}; valid: 1 or more"),
             (
                 self.smp_default not in SMP_DEFAULTS,
@@ -79,3 +81,9 @@ class SimulatorConfig:
         for is_wrong, text in problems:
             if is_wrong:
                 raise SettingsError(f"the simulator cannot run with {text}")
+
+    def _has_sound_markets(self) -> bool:
+        if isinstance(self.markets, int):
+            return 1 <= self.markets <= MOST_MARKETS
+        sound = [code for code in self.markets if code.startswith("KRW-") and is_market(code)]
+        return 0 < len(sound) == len(set(self.markets)) == len(self.markets) <= MOST_MARKETS

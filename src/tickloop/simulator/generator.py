@@ -3,13 +3,12 @@
 Its numbers are chosen, not fitted: volatility that clusters within the day and over days, returns with heavy tails,
 sizes over several orders of magnitude, bursts, lulls and minutes without a trade, a day that follows Korean waking
 hours, several trades in one millisecond, and prices on the exchange's steps with buyers one step above sellers. A
-day's prices are known before its trades are made (`made_prices.day_prices`), so years of candles and the extremes of
+day's prices are known before its trades are made (`made_prices.day_prices`), so previous closes and the extremes of
 52 weeks agree with the trades at little cost. Volatility within the day starts each day anew; the price goes on.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -19,50 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickloop.domain.rules import LadderTable, ladder_table
-from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS
-from tickloop.errors import UsageError
+from tickloop.domain.window import DAY_MS
 from tickloop.simulator.candles import Candles, day_of_trades, minutes_of
 from tickloop.simulator.days import CANDLES_KEPT, YEAR_DAYS, Day, Extreme, day_of
-from tickloop.simulator.made_prices import MINUTES, day_prices, fill_day, minute_path, walk_days
+from tickloop.simulator.made_markets import END_MS, FIRST_DAY_MS, SEEDED, character_of
+from tickloop.simulator.made_prices import MINUTES, day_prices, minute_path, walk_days
+from tickloop.simulator.made_trades import fill_day
 from tickloop.simulator.prints import Printed, PrintFile, with_printed
-from tickloop.simulator.seeded import draw, key_of, subkey
+from tickloop.simulator.seeded import key_of, subkey
 from tickloop.simulator.tape import Tape, tape_of
-
-SEEDED = "seeded"
-"""Name of this source among the recordings."""
-
-FIRST_DAY_MS = 1_577_836_800_000
-"""2020-01-01: generated markets begin here."""
-
-END_MS = 2_208_988_800_000
-"""2040-01-01: and end here."""
 
 DAYS_KEPT = 3
 """Today, yesterday and tomorrow; making one again costs some ms at most."""
 
 MINUTES_KEPT = 8
-
-_MOMENT = re.compile(r"(KRW-[A-Z0-9]+):\+(\d{1,6})([hm])")
-_NUMBERED = re.compile(r"KRW-S(\d{3})")
-
-
-class Character(NamedTuple):
-    """What distinguishes a market: price at its beginning and scale of its trades in KRW, trades of a usual day, size
-    of a usual day's return."""
-
-    base: float
-    trades_a_day: float
-    sigma: float
-    usual_krw: float
-
-
-_NAMED = {
-    "KRW-BTC": Character(90_000_000.0, 60_000.0, 0.022, 200_000.0),
-    "KRW-ETH": Character(4_000_000.0, 35_000.0, 0.030, 120_000.0),
-}
-_BUSIEST_OTHER = 25_000.0  # trades a day of KRW-S001; the n-th has this divided by n to the power below
-_QUIETER = 1.1
-_PLACES = 286
 
 
 class GeneratedMarkets:
@@ -104,33 +73,6 @@ class GeneratedMarkets:
         for (market, _), days in self._days.items():
             if market == trade.market:
                 days.print_trade(trade)
-
-
-def market_codes(count: int) -> tuple[str, ...]:
-    """Give the codes of a made exchange: KRW-BTC, KRW-ETH, then KRW-S001 and on, ever quieter."""
-    return (*_NAMED, *(f"KRW-S{number:03d}" for number in range(1, count)))[:count]
-
-
-def spans_of(listings: Sequence[str], delistings: Sequence[str], start_ms: int) -> dict[str, tuple[int, int]]:
-    """Read from when to when markets are on offer, from texts such as `KRW-S005:+2h`.
-
-    Raises:
-        UsageError: naming the text and what would be valid.
-    """
-    first = dict(_moment("listing", text, start_ms) for text in listings)
-    last = dict(_moment("delisting", text, start_ms) for text in delistings)
-    spans = {code: (first.get(code, FIRST_DAY_MS), last.get(code, END_MS)) for code in {**first, **last}}
-    for code, (begin_ms, end_ms) in spans.items():
-        if begin_ms >= end_ms:
-            raise UsageError(f"market {code} would end at {end_ms}, before it begins at {begin_ms}; valid: later")
-    return spans
-
-
-def _moment(what: str, text: str, start_ms: int) -> tuple[str, int]:
-    match = _MOMENT.fullmatch(text)
-    if match is None:
-        raise UsageError(f"{what} {text!r}; valid: a market and h or m after the start, such as KRW-S005:+2h")
-    return match[1], start_ms + int(match[2]) * (HOUR_MS if match[3] == "h" else MINUTE_MS)
 
 
 class _Life(NamedTuple):
@@ -306,22 +248,6 @@ class GeneratedDays:
         high, low = int(np.nanargmax(prices[:, 0])), int(np.nanargmin(prices[:, 1]))
         days = [FIRST_DAY_MS + (first + place) * DAY_MS for place in (high, low)]
         return Extreme(float(prices[high, 0]), days[0], float(prices[low, 1]), days[1])
-
-
-def character_of(market: str) -> Character:
-    """Give a market's character, from its code alone: prices from 1 to 500,000 KRW, from busy to nearly dead."""
-    if market in _NAMED:
-        return _NAMED[market]
-    key = key_of(0, market)
-    chance = [draw(key, place) / 2**53 for place in range(5)]
-    numbered = _NUMBERED.fullmatch(market)
-    place = int(numbered[1]) if numbered and int(numbered[1]) else 1 + int(chance[0] * _PLACES)
-    return Character(
-        base=10 ** int(6 * chance[1]) * (1.0 + 4.0 * chance[2]),
-        trades_a_day=_BUSIEST_OTHER / place**_QUIETER,
-        sigma=0.03 + 0.04 * chance[3],
-        usual_krw=20_000.0 + 100_000.0 * chance[4],
-    )
 
 
 def _place(day_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""Compiled: the numbers of a made market, from a whole life of days down to single trades.
+"""Compiled: days and minutes of a made market, before there are any trades.
 
 Nothing but + - x / and square roots of hashed counters: IEEE 754 rounds these alike everywhere, so a seed gives the
 same market on every machine and under every version of the libraries.
@@ -10,23 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickloop.domain.kernel import kernel
-from tickloop.domain.market import Side
 from tickloop.domain.rules import LadderTable, tick_at
 from tickloop.domain.window import DAY_MS, MINUTE_MS
-from tickloop.simulator.seeded import draw, subkey
+from tickloop.simulator.chance import bell, soft_bell, uniform
+from tickloop.simulator.seeded import subkey
 
 MINUTES = DAY_MS // MINUTE_MS
 
-_BUY, _SELL = list(Side).index(Side.BUY), list(Side).index(Side.SELL)
-_UNIT = 1.0 / 2**53
-
 # Purposes: each takes draws of its own from a day's key. A day has far fewer trades than the room between two.
 _DAY_MOVE, _DAY_ACTIVITY, _DAY_COUNT = 0, 16, 32
-_MOVE, _SHOCK, _BURST, _LULL, _FINE, _JUMP = (1_000_000 * place for place in range(1, 7))
-_GAP, _SAME, _SIDE, _SWEEP, _SIZE, _BODY = (100_000_000 * place for place in range(1, 7))
-
-_PARTS = 4  # of a minute
-_EIGHTH_ROOT, _ROOT_2 = 0.125**0.5, 2.0**0.5
+_MOVE, _SHOCK = 1_000_000, 2_000_000  # `made_trades` has those from 3,000,000 on
 
 _FEW = 50.0
 _TRIES = 64
@@ -37,43 +30,6 @@ _MINUTE_SHOCK, _MINUTE_MEMORY = 0.15, 0.82
 """GARCH(1,1) of daily and of one-minute returns (Bollerslev 1986), both with mean 1: chosen, not fitted."""
 
 _PULL = 0.01  # a day's pull back to the price of the beginning, or decades would lead anywhere
-_SAME_SHARE = 0.22  # of trades that share the millisecond of the one before: one order that took several makers
-_SIDE_KEPT = 0.58
-_MOST_SIZE = 3_000.0  # times the usual
-
-# fmt: off
-_SEASON = np.array([
-    1.9, 1.4, 1.1, 0.9, 0.85, 0.85, 0.9, 0.95, 0.95, 0.9, 0.9, 1.0,
-    1.15, 1.3, 1.4, 1.35, 1.2, 0.95, 0.7, 0.55, 0.5, 0.55, 0.7, 1.1,
-])
-# fmt: on
-"""By hour from 00:00 UTC, 09:00 in Korea: the morning after the day's turn and the late evening are busy."""
-
-
-@kernel
-def _uniform(key: np.uint64, counter: int) -> float:
-    """Give a number in [0, 1)."""
-    return float(draw(key, counter) * _UNIT)
-
-
-@kernel
-def _bell(key: np.uint64, counter: int) -> float:
-    """Give a number of mean 0 and variance 1, nearly normal: the sum of 12 uniform ones less 6, from four draws."""
-    total = np.int64(0)
-    for place in range(4):
-        bits = draw(key, counter + place)
-        total += (bits & 0x1FFFF) + ((bits >> 17) & 0x1FFFF) + ((bits >> 34) & 0x1FFFF)
-    return total / 2.0**17 - 6.0
-
-
-@kernel
-def _soft_bell(key: np.uint64, counter: int) -> float:
-    """Give a number of mean 0 and variance 1 from two draws: the sum of 6 uniform ones, in half the time."""
-    total = np.int64(0)
-    for place in range(2):
-        bits = draw(key, counter + place)
-        total += (bits & 0x1FFFF) + ((bits >> 17) & 0x1FFFF) + ((bits >> 34) & 0x1FFFF)
-    return float((total / 2.0**17 - 3.0) * _ROOT_2)
 
 
 @kernel
@@ -96,11 +52,11 @@ def walk_days(
     level[0], variance = 1.0, 1.0
     for place in range(len(count)):
         day = subkey(key, first_day + place)
-        shock = _bell(day, _DAY_MOVE)
+        shock = bell(day, _DAY_MOVE)
         move = min(max(sigma * np.sqrt(variance) * shock, -0.3), 0.4)
         level[place + 1] = level[place] * (1.0 + move + max(_PULL * (1.0 - level[place]), -0.1))
         heat[place] = variance
-        mean = mean_trades * (0.4 + 0.6 * variance) * (0.7 + 0.6 * _uniform(day, _DAY_ACTIVITY))
+        mean = mean_trades * (0.4 + 0.6 * variance) * (0.7 + 0.6 * uniform(day, _DAY_ACTIVITY))
         count[place] = _how_many(day, mean)
         fixed = 1.0 - _DAY_SHOCK - _DAY_MEMORY
         variance = min(fixed + _DAY_SHOCK * variance * shock * shock + _DAY_MEMORY * variance, 6.0)
@@ -109,21 +65,21 @@ def walk_days(
 @kernel
 def _how_many(day: np.uint64, mean: float) -> int:
     if mean >= _FEW:
-        return max(int(mean + np.sqrt(mean) * _bell(day, _DAY_COUNT)), 1)
+        return max(int(mean + np.sqrt(mean) * bell(day, _DAY_COUNT)), 1)
     found = 0
     for attempt in range(_TRIES):
-        found += int(_uniform(day, _DAY_COUNT + attempt) < mean / _TRIES)
+        found += int(uniform(day, _DAY_COUNT + attempt) < mean / _TRIES)
     return found
 
 
 @kernel
 def on_grid(ladders: LadderTable, price: float, at_ms: int) -> float:
     """Give the price step nearest to a price, as the double that the exchange would print."""
-    return _printed(max(np.rint(price / tick_at(ladders, price, at_ms)), 1.0), tick_at(ladders, price, at_ms))
+    return printed_price(max(np.rint(price / tick_at(ladders, price, at_ms)), 1.0), tick_at(ladders, price, at_ms))
 
 
 @kernel
-def _printed(steps: float, tick: float) -> float:
+def printed_price(steps: float, tick: float) -> float:
     # A step below 1 is divided by its inverse: the nearest double of the decimal.
     return float(steps * tick if tick >= 1.0 else steps / np.rint(1.0 / tick))
 
@@ -141,8 +97,8 @@ def minute_path(
     mid[0] = 0.0
     for minute in range(MINUTES):
         calm[minute] = variance
-        size = 3.0 if _uniform(day, _SHOCK + minute) < 0.01 else 0.96  # a jump now and then
-        move = size * np.sqrt(variance) * _soft_bell(day, _MOVE + 2 * minute)
+        size = 3.0 if uniform(day, _SHOCK + minute) < 0.01 else 0.96  # a jump now and then
+        move = size * np.sqrt(variance) * soft_bell(day, _MOVE + 2 * minute)
         mid[minute + 1] = mid[minute] + move
         fixed = 1.0 - _MINUTE_SHOCK - _MINUTE_MEMORY
         variance = min(fixed + _MINUTE_SHOCK * move * move + _MINUTE_MEMORY * variance, 15.0)
@@ -152,6 +108,24 @@ def minute_path(
         line = opening + (closing - opening) * share
         mid[minute] = line * (1.0 + max(scale * (mid[minute] - end * share), -0.5))
     mid[0], mid[MINUTES] = opening, closing
+
+
+@kernel
+def highest(mid: NDArray[np.float64]) -> int:
+    found = 0
+    for place in range(1, len(mid)):
+        if mid[place] > mid[found]:
+            found = place
+    return found
+
+
+@kernel
+def lowest(mid: NDArray[np.float64]) -> int:
+    found = 0
+    for place in range(1, len(mid)):
+        if mid[place] < mid[found]:
+            found = place
+    return found
 
 
 @kernel
@@ -182,183 +156,8 @@ def day_prices(
         if count[place] >= 4:
             day = subkey(key, first_day + place)
             minute_path(day, base * level[place], base * level[place + 1], sigma * np.sqrt(heat[place]), mid, calm)
-            high = max(high, on_grid(ladders, mid.max(), at_ms))
-            low = min(low, on_grid(ladders, mid.min(), at_ms))
+            high = max(high, on_grid(ladders, mid[highest(mid)], at_ms))
+            low = min(low, on_grid(ladders, mid[lowest(mid)], at_ms))
         if count[place]:
             result[place] = opening, high, low, closing
     return result
-
-
-@kernel
-def fill_day(
-    day: np.uint64,
-    start_ms: int,
-    prices: NDArray[np.float64],
-    mid: NDArray[np.float64],
-    calm: NDArray[np.float64],
-    ladders: LadderTable,
-    usual_krw: float,
-    ts_event: NDArray[np.int64],
-    price: NDArray[np.float64],
-    qty_e8: NDArray[np.int64],
-    side: NDArray[np.uint8],
-) -> None:
-    """Fill the last four arrays with the trades of one day, in order of time.
-
-    Args:
-        prices: the day's open, high, low and close, as `day_prices` gives them: the first trade opens, the last one
-            closes, high and low are reached near where the path has them, and no trade lies outside.
-        mid, calm: as `minute_path` gives them.
-        usual_krw: scale of the trades' sizes.
-    """
-    _fill_times(day, start_ms, _activity(day, calm), ts_event)
-    _fill_sides(day, ts_event, side)
-    fine = _fine_path(day, mid, calm)
-    thresholds, ticks = _rungs(ladders, start_ms)
-    high, low = prices[1], prices[2]
-    swept, rung = 0.0, 0
-    for row in range(len(ts_event)):
-        offset = (ts_event[row] - start_ms) / (MINUTE_MS / _PARTS)
-        part = min(int(offset), MINUTES * _PARTS - 1)
-        middle = fine[part] if offset - part < _uniform(day, _JUMP + part) else fine[part + 1]
-        is_same = row > 0 and ts_event[row] == ts_event[row - 1] and side[row] == side[row - 1]
-        swept = swept + (1.0 if _uniform(day, _SWEEP + row) < 0.3 else 0.0) if is_same else 0.0
-        rung = _rung_at(thresholds, middle, rung)
-        steps = max(np.floor(middle / ticks[rung]) + (1.0 + swept if side[row] == _BUY else -swept), 1.0)
-        wanted = _printed(steps, ticks[rung])
-        if wanted >= thresholds[rung + 1] or wanted < thresholds[rung]:  # onto another rung of the ladder
-            wanted = on_grid(ladders, wanted, start_ms)
-        price[row] = min(max(wanted, low), high)
-    _reach(prices, mid, start_ms, ts_event, price)
-    for row in range(len(ts_event)):
-        body = _uniform(day, _BODY + row)
-        krw = usual_krw * (0.01 + body * body) * _heavy(day, _SIZE + row)
-        qty_e8[row] = max(int(min(krw / price[row] * 1e8, 2.0**52)), 1)
-
-
-@kernel
-def _rungs(ladders: LadderTable, at_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the ladder in force as thresholds, ascending and with an end that no price reaches, and ticks."""
-    row = 0
-    while row + 1 < len(ladders.valid_from) and ladders.valid_from[row + 1] <= at_ms:
-        row += 1
-    return np.append(ladders.thresholds[row], np.inf), ladders.ticks[row]
-
-
-@kernel
-def _rung_at(thresholds: NDArray[np.float64], price: float, rung: int) -> int:
-    """Give the rung of a price, looking from the one before: prices move little."""
-    while price >= thresholds[rung + 1]:
-        rung += 1
-    while price < thresholds[rung]:
-        rung -= 1
-    return rung
-
-
-@kernel
-def _fine_path(day: np.uint64, mid: NDArray[np.float64], calm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the mid price every quarter of a minute: halves, then quarters, move off the line between their ends.
-
-    A straight line between the minutes would make the returns of neighbouring minutes alike; so would one between the
-    quarters, which is why the mid price jumps somewhere within each instead.
-    """
-    fine = np.empty(MINUTES * _PARTS + 1)
-    scale = np.abs(np.diff(mid)).mean() * 1.25  # of a normal variable, deviation against mean size
-    for minute in range(MINUTES):
-        size = scale * np.sqrt(calm[minute])
-        at = minute * _PARTS
-        fine[at], fine[at + _PARTS] = mid[minute], mid[minute + 1]
-        fine[at + 2] = (fine[at] + fine[at + 4]) / 2 + size / 2 * _soft_bell(day, _FINE + 8 * minute)
-        for quarter in (1, 3):
-            between = (fine[at + quarter - 1] + fine[at + quarter + 1]) / 2
-            fine[at + quarter] = between + size * _EIGHTH_ROOT * _soft_bell(day, _FINE + 8 * minute + 2 * quarter)
-    return fine
-
-
-@kernel
-def _activity(day: np.uint64, calm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give how busy each minute is: season of the day, volatility, bursts and lulls."""
-    busy = np.empty(MINUTES)
-    burst, lull = 0.0, 0
-    for minute in range(MINUTES):
-        hour = minute // 60
-        share = (minute - hour * 60) / 60.0
-        season = _SEASON[hour] * (1.0 - share) + _SEASON[(hour + 1) % 24] * share
-        if _uniform(day, _BURST + 2 * minute) < 1 / 240:
-            burst += 2.0 + 3.0 / np.sqrt(_uniform(day, _BURST + 2 * minute + 1) + 0.01)
-        if lull == 0 and _uniform(day, _LULL + 2 * minute) < 1 / 200:
-            lull = 2 + int(10 * _uniform(day, _LULL + 2 * minute + 1))
-        quiet = 0.05 if lull > 0 and burst < 0.5 else 1.0
-        busy[minute] = season * (0.3 + 0.7 * min(calm[minute], 12.0)) * (1.0 + burst) * quiet
-        burst *= 0.75
-        lull = max(lull - 1, 0)
-    return busy
-
-
-@kernel
-def _fill_times(day: np.uint64, start_ms: int, busy: NDArray[np.float64], ts_event: NDArray[np.int64]) -> None:
-    """Cut the day's activity by heavy-tailed gaps; a gap of 0 is one order that took several makers."""
-    count = len(ts_event)
-    gaps = np.empty(count + 1)
-    total = 0.0
-    for row in range(count + 1):
-        odds = _uniform(day, _GAP + row)
-        gaps[row] = min(0.05 + odds / (1.0 - odds), 40.0)
-        if 0 < row < count and _uniform(day, _SAME + row) < _SAME_SHARE:
-            gaps[row] = 0.0
-        total += gaps[row]
-    scale = busy.sum() / total
-    minute, before, done = 0, 0.0, 0.0
-    for row in range(count):
-        done += gaps[row] * scale
-        while minute < MINUTES - 1 and before + busy[minute] < done:
-            before += busy[minute]
-            minute += 1
-        inside = int((done - before) / busy[minute] * MINUTE_MS)
-        ts_event[row] = start_ms + minute * MINUTE_MS + min(max(inside, 0), MINUTE_MS - 1)
-
-
-@kernel
-def _fill_sides(day: np.uint64, ts_event: NDArray[np.int64], side: NDArray[np.uint8]) -> None:
-    """A trade of the same order has its side; of the others more than half keep the side before."""
-    for row in range(len(side)):
-        is_same = row > 0 and ts_event[row] == ts_event[row - 1]
-        chance = _uniform(day, _SIDE + row)
-        if row == 0:
-            side[row] = _BUY if chance < 0.5 else _SELL
-        elif is_same or chance < _SIDE_KEPT:
-            side[row] = side[row - 1]
-        else:
-            side[row] = _SELL if side[row - 1] == _BUY else _BUY
-
-
-@kernel
-def _reach(
-    prices: NDArray[np.float64],
-    mid: NDArray[np.float64],
-    start_ms: int,
-    ts_event: NDArray[np.int64],
-    price: NDArray[np.float64],
-) -> None:
-    """Put open, close, high and low where they belong."""
-    last = len(price) - 1
-    high_at = _nearest(ts_event, start_ms + int(mid.argmax()) * MINUTE_MS)
-    low_at = _nearest(ts_event, start_ms + int(mid.argmin()) * MINUTE_MS)
-    if low_at == high_at:
-        low_at = high_at + 1 if high_at + 1 < last else high_at - 1
-    if last >= 3:
-        price[high_at], price[low_at] = prices[1], prices[2]
-    price[0], price[last] = prices[0], prices[3]
-
-
-@kernel
-def _nearest(ts_event: NDArray[np.int64], at_ms: int) -> int:
-    """Give the first trade from a moment on that is neither the first nor the last of all."""
-    return max(min(int(np.searchsorted(ts_event, at_ms)), len(ts_event) - 2), 1)
-
-
-@kernel
-def _heavy(day: np.uint64, counter: int) -> float:
-    """Give a number of 1 or more with a Pareto tail of exponent 4/3, cut off."""
-    root = np.sqrt(_uniform(day, counter) + _UNIT)
-    return float(min(1.0 / (root * np.sqrt(root)), _MOST_SIZE))

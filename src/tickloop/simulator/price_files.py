@@ -38,16 +38,19 @@ _NAMES: dict[Kind, Mapping[str, tuple[str, ...]]] = {
 
 _OPTIONAL = {"trade_id": pl.Int64(), "side": pl.String(), "prev_close": pl.Float64()}
 
+# fmt: off
 _UNUSED: dict[Kind, frozenset[str]] = {
-    "candles": frozenset(
-        "candle_date_time_kst timestamp candle_acc_trade_price unit source notional vwap mean_price trades buy_volume"
-        " sell_volume change_mode state".split()
-    ),
-    "trades": frozenset(
-        "timestamp trade_date_utc trade_time_utc trade_date trade_time change change_price type stream_type ts_received"
-        " arrival source capture_batch best_ask_price best_ask_size best_bid_price best_bid_size @timestamp doc_id".split()
-    ),
+    "candles": frozenset((
+        "candle_date_time_kst", "timestamp", "candle_acc_trade_price", "unit", "source", "notional", "vwap",
+        "mean_price", "trades", "buy_volume", "sell_volume", "change_mode", "state",
+    )),
+    "trades": frozenset((
+        "timestamp", "trade_date_utc", "trade_time_utc", "trade_date", "trade_time", "change", "change_price", "type",
+        "stream_type", "ts_received", "arrival", "source", "capture_batch", "best_ask_price", "best_ask_size",
+        "best_bid_price", "best_bid_size", "@timestamp", "doc_id",
+    )),
 }
+# fmt: on
 """Columns that the exchange or our lake has too, and that nothing is made of."""
 
 _SIDES = {"BID": Side.BUY.value, "ASK": Side.SELL.value}
@@ -122,16 +125,13 @@ def _require_minutes(path: Path, rows: pl.DataFrame) -> None:
 def _cast(path: Path, rows: pl.DataFrame, name: str, ours: str, dtype: pl.DataType) -> pl.Series:
     """Give a column under our name and type; a value that has no place there is named with its row."""
     column = rows[name]
-    if ours.startswith("ts_"):
-        cast = _in_ms(column)
-    elif ours == "side":
-        cast = column.cast(pl.String).replace(_SIDES)
-    elif column.dtype == pl.String and dtype != pl.String():
-        cast = column.cast(dtype, strict=False)
-    else:
-        cast = column.cast(dtype, strict=False)
+    if ours == "trade_id" and column.dtype.is_float():
+        raise CorruptRecordingError(f"recording {path}: {name} is {column.dtype}, which loses digits; valid: {dtype}")
+    cast = _in_ms(column) if ours.startswith("ts_") else column.cast(dtype, strict=False)
+    if ours == "side":
+        cast = cast.replace(_SIDES)
     if name == "qty_e8":
-        cast = cast / QTY_UNITS
+        cast = pl.Series(cast.to_numpy() / QTY_UNITS)  # polars multiplies by the inverse, which rounds twice
     wrong = cast.is_null() & column.is_not_null()
     if wrong.any():
         row = int(wrong.arg_max() or 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tickloop.domain.window import DAY_MS, to_datetime
+from tickloop.domain.window import DAY_MS, HOUR_MS, to_datetime
 from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
 from tickloop.simulator.auth import Gatekeeper
 from tickloop.simulator.clock import MarketClock
@@ -24,7 +24,8 @@ from tickloop.simulator.fault_orders import FaultOrders
 from tickloop.simulator.faultboard import FaultBoard
 from tickloop.simulator.faults import planned_gaps
 from tickloop.simulator.gapfile import GapFile
-from tickloop.simulator.generator import SEEDED, GeneratedMarkets, market_codes
+from tickloop.simulator.generator import GeneratedMarkets
+from tickloop.simulator.made_markets import SEEDED, market_codes
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.price_files import load_file
 from tickloop.simulator.private import PrivateSide
@@ -70,7 +71,7 @@ async def serve(
         try:
             clock = MarketClock(
                 config.folder / "clock.json",
-                config.start_ms,
+                _start_of(config, exchange),
                 _span_of(exchange),
                 config.speed,
                 is_stepped=config.is_stepped,
@@ -175,26 +176,35 @@ async def _until_stopped(stop: asyncio.Event, *bodies: Coroutine[None, None, Non
 def _exchange_of(config: SimulatorConfig, recording: Recording | None) -> SimulatedExchange:
     exchange = SimulatedExchange(recording or _source_of(config), config.seed)
     first, end = _span_of(exchange)
-    if not first <= config.start_ms < end:
+    start_ms = _start_of(config, exchange)
+    if not first <= start_ms < end:
         raise UsageError(
-            f"start {config.start_ms} ({_text(config.start_ms)}) lies outside the recording {config.recording!r};"
+            f"start {start_ms} ({_text(start_ms)}) lies outside the recording {config.recording!r};"
             f" valid: from {first} ({_text(first)}) to before {end} ({_text(end)})"
         )
     if config.with_gaps:
-        exchange = exchange.with_gaps(planned_gaps(config.seed, config.start_ms, exchange))
-    exchange.warm(config.start_ms)
+        exchange = exchange.with_gaps(planned_gaps(config.seed, start_ms, exchange))
+    exchange.warm(start_ms)
     return exchange
+
+
+def _start_of(config: SimulatorConfig, exchange: SimulatedExchange) -> int:
+    """Give where a first start begins: where the config says, else with the hour of the first trade."""
+    return exchange.start_ms - exchange.start_ms % HOUR_MS if config.start_ms is None else config.start_ms
 
 
 def _source_of(config: SimulatorConfig) -> Recording | TradeSource:
     if config.recording == SEEDED:
-        codes = market_codes(config.markets)
+        codes = market_codes(config.markets) if isinstance(config.markets, int) else config.markets
         unknown = sorted(set(config.spans) - set(codes))
         if unknown:
-            raise UsageError(
-                f"market {unknown[0]!r} is not one of the {len(codes)} made ones; valid: {codes[-1]!r} or before"
-            )
+            shown = ", ".join(codes[:3]) + (f" to {codes[-1]}" if len(codes) > 3 else "")
+            raise UsageError(f"market {unknown[0]!r} to list or delist is not made; valid: one of {shown}")
         return GeneratedMarkets(codes, config.spans, config.folder / "prints.jsonl")
+    if config.spans:
+        raise UsageError(
+            f"market {min(config.spans)!r} cannot be listed or delisted, as prices are recorded; valid: {SEEDED!r}"
+        )
     return load_recording(config.recording) if config.recording in RECORDINGS else load_file(Path(config.recording))
 
 

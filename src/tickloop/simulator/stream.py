@@ -247,6 +247,7 @@ class Hub:
 
     def _on_change(self, change: OrderChange | AssetChange) -> None:
         """Tell the private side of what happened to its account."""
+        self._clock.nudge()  # a fill may be printed, or news be put off, to before the next trade
         if isinstance(change, AssetChange):
             slow = self._board.strike("slow_asset")
             self._assets_due.append((change.at_ms + (0 if slow is None else slow.for_ms), change))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
 from tickloop.simulator.days import day_of
 from tickloop.simulator.market import SimulatedExchange, SimulatedMarket
-from tickloop.simulator.tape import SIDES
+from tickloop.simulator.tape import SIDES, Tape
 
 
 def truth(exchange: SimulatedExchange, window: Window) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def truth(exchange: SimulatedExchange, window: Window) -> dict[str, Any]:
     Returns:
         JSON-ready: `markets` -> code -> `recording_end_ms` and `hours`, a list in order of time. Per hour: `hour_ms`;
         counts of trades `made`, `streamed`, `withheld` (in no place), `refetchable` (not streamed, REST has them);
-        counts of minutes `verified` and `no_trade`; lists of minutes in epoch ms `repaired` and `candle`.
+        counts of minutes `verified` and `no_trade`; lists of minutes in epoch ms `repaired` and `candle`; and the
+        `digest` of the trades that are to be had somewhere, see `digest_of`.
 
     Raises:
         WindowError: if the window is not made of whole hours.
@@ -60,6 +62,16 @@ def tape_rows(market: SimulatedMarket, window: Window) -> list[dict[str, Any]]:
     return rows
 
 
+def digest_of(trades: Tape) -> str:
+    """Give the SHA-256, in hex, of the sorted lines `id:price:qty_e8`, each with a line break; order does not count.
+
+    The price is written as Python's `repr` of the double writes it: 131250000.0.
+    """
+    columns = (trades.trade_id.tolist(), trades.price.tolist(), trades.qty_e8.tolist())
+    lines = sorted(f"{trade_id}:{price!r}:{qty_e8}\n" for trade_id, price, qty_e8 in zip(*columns, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def _market(market: SimulatedMarket, hours: list[int]) -> dict[str, Any]:
     return {"recording_end_ms": market.end_ms, "hours": [_hour(market, hour_ms) for hour_ms in hours]}
 
@@ -80,4 +92,5 @@ def _hour(market: SimulatedMarket, hour_ms: int) -> dict[str, Any]:
         "no_trade": HOUR_MS // MINUTE_MS - traded,
         "repaired": [int(minute) for minute in short if minute not in gone],
         "candle": [int(minute) for minute in gone],
+        "digest": digest_of(trades.take(~is_refused)),
     }

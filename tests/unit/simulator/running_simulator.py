@@ -16,6 +16,8 @@ import jwt
 import polars as pl
 
 from tickloop.simulator.config import SimulatorConfig
+from tickloop.simulator.generator import GeneratedDays
+from tickloop.simulator.made_markets import SEEDED
 from tickloop.simulator.recording import CANDLE_COLUMNS, Recording, recording_of
 from tickloop.simulator.server import serve
 
@@ -109,7 +111,10 @@ async def running(config: SimulatorConfig) -> AsyncIterator[Simulator]:
     """Run a simulator for the time of the block; it is stopped as by a signal."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
-    served = asyncio.create_task(serve(config, url.set_result, stop, small_recording()))
+    recording = small_recording() if config.recording == "candles" else None
+    if config.recording == SEEDED:
+        GeneratedDays("KRW-BTC", 0).day(START_MS)  # where nothing is compiled yet that takes longer than DEADLINE_S
+    served = asyncio.create_task(serve(config, url.set_result, stop, recording))
     await asyncio.wait([served, url], return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE_S)
     if served.done():
         served.result()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 from tickloop.simulator.faults import Gap, planned_gaps
+from tickloop.simulator.generator import GeneratedMarkets
 from tickloop.simulator.market import SimulatedExchange
 from tickloop.simulator.recording import load_recording
-from tickloop.simulator.truth import truth
+from tickloop.simulator.truth import tape_rows, truth
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
 
@@ -50,6 +53,13 @@ def test_truth_says_per_hour_what_was_told_and_what_the_ledger_must_say(exchange
     made = [len(exchange.made("KRW-BTC", START + hour * HOUR_MS, START + (hour + 1) * HOUR_MS)) for hour in (0, 1)]
     lost = [len(exchange.made("KRW-BTC", gap.start_ms, gap.end_ms)) for gap in (soft, hard)]
 
+    second = exchange.made("KRW-BTC", START + HOUR_MS, START + 2 * HOUR_MS).ts_event
+
+    def digest(rows: list[int], hour: int) -> str:
+        tape = exchange.made("KRW-BTC", START + hour * HOUR_MS, START + (hour + 1) * HOUR_MS)
+        lines = [f"{tape.trade_id[row]}:{float(tape.price[row])}:{tape.qty_e8[row]}" for row in reversed(rows)]
+        return sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
+
     told = truth(exchange.with_gaps([soft, hard]), Window(START, START + 2 * HOUR_MS))["markets"]["KRW-BTC"]
 
     assert told["recording_end_ms"] == 1_711_897_260_000
@@ -64,6 +74,7 @@ def test_truth_says_per_hour_what_was_told_and_what_the_ledger_must_say(exchange
             "no_trade": 0,
             "repaired": [START + 60_000, START + 120_000, START + 180_000],
             "candle": [],
+            "digest": digest([*range(made[0])], 0),
         },
         {
             "hour_ms": START + HOUR_MS,
@@ -75,6 +86,7 @@ def test_truth_says_per_hour_what_was_told_and_what_the_ledger_must_say(exchange
             "no_trade": 1,
             "repaired": [],
             "candle": [START + HOUR_MS + 60_000],
+            "digest": digest([row for row in range(made[1]) if not hard.start_ms <= second[row] < hard.end_ms], 1),
         },
     ]
 
@@ -86,3 +98,36 @@ def test_hour_after_the_recording_has_no_trades(exchange: SimulatedExchange) -> 
     told = truth(exchange, Window(end, end + HOUR_MS))["markets"]["KRW-ETH"]["hours"][0]
 
     assert (told["made"], told["no_trade"], told["verified"]) == (0, 60, 0)
+
+
+def test_tape_rows_tell_every_trade_and_who_has_it(exchange: SimulatedExchange) -> None:
+    """What a chaos run compares with: ids, times, prices, quantities, sides, and what the gaps did."""
+    soft = Gap("KRW-BTC", START + 60_000, START + 120_000, is_refused_by_rest=False)
+    hard = Gap("KRW-BTC", START + 120_000, START + 180_000, is_refused_by_rest=True)
+    market = exchange.with_gaps([soft, hard]).market("KRW-BTC")
+    made = exchange.made("KRW-BTC", START, START + 240_000)
+
+    rows = tape_rows(market, Window(START - HOUR_MS, START + 240_000))[-len(made) :]
+
+    assert [row["id"] for row in rows] == made.trade_id.tolist()
+    assert [(row["ts"], row["price"], row["qty_e8"]) for row in rows] == list(
+        zip(made.ts_event.tolist(), made.price.tolist(), made.qty_e8.tolist(), strict=True)
+    )
+    by_minute = {(row["ts"] - START) // MINUTE_MS: (row["told"], row["refused"]) for row in rows}
+    assert by_minute == {0: (True, False), 1: (False, False), 2: (False, True), 3: (True, False)}
+
+
+def test_gap_ordered_while_it_runs_is_in_the_truth() -> None:
+    """Also of a made market."""
+    exchange = SimulatedExchange(GeneratedMarkets(("KRW-BTC",)), seed=3)
+    before = truth(exchange, Window(START, START + HOUR_MS))["markets"]["KRW-BTC"]["hours"][0]
+
+    exchange.withhold(Gap("KRW-BTC", START + 60_000, START + 600_000, is_refused_by_rest=False))
+    after = truth(exchange, Window(START, START + HOUR_MS))["markets"]["KRW-BTC"]["hours"][0]
+
+    assert before["refetchable"] == 0
+    assert after["refetchable"] == len(exchange.made("KRW-BTC", START + 60_000, START + 600_000))
+    assert after["digest"] == before["digest"]
+    assert (
+        exchange.next_trade_ms(START + 60_000) == exchange.made("KRW-BTC", START + 600_000, START + HOUR_MS).ts_event[0]
+    )

@@ -42,9 +42,15 @@ def sim(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 9000,
     recording: Annotated[
-        str, typer.Option("--recording", help="candles, bursts, seeded, or a file of candles, trades or raw frames.")
+        str,
+        typer.Option(
+            "--recording",
+            help="candles, bursts, seeded, a file of candles, trades or raw frames, or a folder of frames.",
+        ),
     ] = "candles",
-    markets: Annotated[int, typer.Option("--markets", help="Markets of a seeded exchange.")] = 2,
+    markets: Annotated[
+        str, typer.Option("--markets", help="Markets of a seeded exchange: how many, or which, with commas.")
+    ] = "2",
     listing: Annotated[
         list[str] | None,
         typer.Option("--listing", help="A seeded market that comes later: KRW-S005:+2h, from the start; repeat."),
@@ -53,8 +59,11 @@ def sim(
         list[str] | None, typer.Option("--delisting", help="A seeded market that goes: KRW-S003:+3h; repeat.")
     ] = None,
     start_ms: Annotated[
-        int, typer.Option("--start-ms", help="Market time of the first start, epoch ms UTC.")
-    ] = 1_705_881_600_000,
+        int | None,
+        typer.Option(
+            "--start-ms", help="Market time of the first start, epoch ms UTC; default: 2024-01-22 or the file's."
+        ),
+    ] = None,
     speed: Annotated[float, typer.Option("--speed", help="Market seconds per second.")] = 60.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the made trades.")] = 20240122,
     hold: Annotated[bool, typer.Option("--hold", help="Let the market clock stand until it is told to run.")] = False,
@@ -83,7 +92,7 @@ def sim(
     from tickloop.entrypoints.process import leave
     from tickloop.simulator.config import SimulatorConfig
     from tickloop.simulator.fault_orders import fault_of_text
-    from tickloop.simulator.generator import spans_of
+    from tickloop.simulator.made_markets import SEEDED, START_MS, markets_of, spans_of
 
     try:
         faults = tuple(fault_of_text(text) for text in fault or ())
@@ -94,7 +103,7 @@ def sim(
     config = SimulatorConfig(
         folder=settings.paths.simulator,
         recording=recording,
-        start_ms=start_ms,
+        start_ms=START_MS if start_ms is None and recording in ("candles", SEEDED) else start_ms,
         speed=speed,
         host=host,
         port=port,
@@ -103,8 +112,8 @@ def sim(
         with_gaps=gaps,
         seed=seed,
         faults=faults,
-        markets=markets,
-        spans=spans_of(listing or (), delisting or (), start_ms),
+        markets=markets_of(markets),
+        spans=spans_of(listing or (), delisting or (), START_MS if start_ms is None else start_ms),
         order_limit_per_s=order_limit,
         smp_default=smp_default,
         binary_frames=not text_frames,
