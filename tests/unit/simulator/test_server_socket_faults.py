@@ -19,7 +19,7 @@ from tickloop.simulator.socket_faults import Distortion, Outgoing
 TRADES = {"type": "trade", "codes": ["KRW-BTC"], "is_only_realtime": True}
 
 
-async def told(simulator: Simulator, count: int, **fault: Any) -> tuple[list[Any], list[dict[str, Any]]]:
+async def told(simulator: Simulator, wanted: int, /, **fault: Any) -> tuple[list[Any], list[dict[str, Any]]]:
     """Order a fault, follow the trades of KRW-BTC, and give the first messages beside the truth."""
     socket = await simulator.subscribe(TRADES)
     await simulator.until(lambda status: status["subscribers"][0]["types"] == ["trade"])
@@ -28,7 +28,7 @@ async def told(simulator: Simulator, count: int, **fault: Any) -> tuple[list[Any
     await simulator.clock(run=True)
     received: list[Any] = []
     async with asyncio.timeout(DEADLINE_S):
-        while len(received) < count:
+        while len(received) < wanted:
             message = await socket.receive()
             if message.type is not aiohttp.WSMsgType.BINARY:
                 received.append(message.type)
@@ -156,11 +156,11 @@ async def test_maintenance_closes_sockets_refuses_handshakes_and_orders_and_ends
         await simulator.clock(run=True)
         await simulator.until(lambda status: status["market_ms"] > START_MS + 3 * MINUTE_MS)
         again = await simulator.subscribe(TRADES)
+        await again.close()
 
         assert ended.type is not aiohttp.WSMsgType.BINARY
         assert refusal.value.status == 503
         assert (code, order["error"]["name"], public) == (403, "market_offline", 200)
-        assert not again.closed
 
 
 MESSAGES = [Outgoing(str(number).encode(), kind, code) for number in range(30) for kind, code in [("trade", "KRW-BTC")]]
