@@ -21,6 +21,9 @@ _AHEAD_NS = 2_000_000
 _LEAST_WAIT_S = 0.0005
 """Where the lease ends before the next trade, market time stands short of it: no spinning until it is renewed."""
 
+LONGEST_BUDGET_S = 60.0
+"""Messages of a connection are counted by the minute; every other budget is of a shorter time."""
+
 _MS = 1_000_000
 
 
@@ -96,11 +99,12 @@ class MarketClock:
     def elapsed_s(self) -> float:
         """Give seconds at the market's speed, running also while the clock is held: for request budgets.
 
-        Under a stepped clock a second passes at each look: nobody is limited, and what is left is always the same.
+        Under a stepped clock the longest time of a budget passes at each look: nobody is limited, since nobody could
+        wait for it, and what is left is always the same.
         """
         if self._is_stepped:
             self._asked += 1
-            return float(self._asked)
+            return self._asked * LONGEST_BUDGET_S
         return self._mono_ns() / 1e9 * self._speed
 
     def run(self) -> None:

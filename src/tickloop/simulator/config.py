@@ -38,6 +38,7 @@ class SimulatorConfig:
         with_gaps: withhold trades, so that the completeness ledger has something to show.
         krw: balance of the account at its first start.
         binary_frames: WebSocket data goes out in binary frames, as the exchange does; False sends text.
+        idle_s: real seconds without any traffic after which a socket is closed.
         order_limit_per_s: orders per market second: 8, or 12 as since 2026-08-21.
         smp_default: what happens when the account's orders meet and none was asked for: `none` as before 2026-11-09,
             or `cancel_maker`.
@@ -61,6 +62,7 @@ class SimulatorConfig:
     seed: int = 20240122
     krw: Decimal = Decimal(1_000_000)
     binary_frames: bool = True
+    idle_s: float = 120.0
     order_limit_per_s: int = 8
     smp_default: str = "none"
     faults: tuple[Fault, ...] = ()

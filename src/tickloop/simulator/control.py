@@ -128,7 +128,9 @@ class ControlApi:
     async def _order_fault(self, request: web.Request) -> dict[str, Any]:
         """Put a fault on the board; a gap begins, and a drop strikes, at once."""
         try:
-            number = self._orders.order(fault_of_json(await request.read()))
+            fault = fault_of_json(await request.read())
+            await self._settle()
+            number = self._orders.order(fault)
         except ValueError as exc:
             raise RefusedError(400, "invalid_parameter", str(exc)) from exc
         return {"number": number, "market_ms": self._clock.now_ms()}
@@ -144,11 +146,12 @@ class ControlApi:
         stepper = self._require_stepped()
         wanted = _body(await request.read(), Step, '{"events": 1} or {"until_ms": 1705881600000}')
         if wanted.until_ms is None:
-            late = await stepper.step_events(wanted.events)
+            _require_done(await stepper.step_events(wanted.events))
         else:
-            late = await stepper.step_until(wanted.until_ms)
-        if late:
-            raise RefusedError(504, "not_acknowledged", f"{', '.join(late)} did not finish in time.")
+            now_ms = self._clock.now_ms()
+            if wanted.until_ms < now_ms:
+                raise RefusedError(400, "invalid_parameter", f"until_ms {wanted.until_ms}; valid: {now_ms} or later")
+            _require_done(await stepper.step_until(wanted.until_ms))
         return await self._clock_state(request)
 
     async def _ack(self, request: web.Request) -> dict[str, Any]:
@@ -175,7 +178,13 @@ class ControlApi:
             "account": asdict(self._desk.counts()),
         }
 
+    async def _settle(self) -> None:
+        """Wait under a stepped clock: what a fault meets must not depend on how fast a program is."""
+        if self._stepper is not None:
+            _require_done(await self._stepper.settle())
+
     async def _drop(self, _request: web.Request) -> dict[str, Any]:
+        await self._settle()
         return {"dropped": self._hub.drop_all()}
 
 
@@ -197,6 +206,11 @@ def _body(content: bytes, form: type[_Body], valid: str) -> _Body:
         return msgspec.json.decode(content or b"{}", type=form)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise RefusedError(400, "invalid_parameter", f"{exc}; valid: {valid}") from exc
+
+
+def _require_done(late: list[str]) -> None:
+    if late:
+        raise RefusedError(504, "not_acknowledged", f"{', '.join(late)} did not finish in time.")
 
 
 def _subscriber_state(subscriber: Subscriber) -> dict[str, Any]:

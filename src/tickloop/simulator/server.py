@@ -77,7 +77,7 @@ async def serve(
                 is_stepped=config.is_stepped,
             )
             board = FaultBoard()
-            new_id = ids_of(config.seed, store.ids_used()) if config.is_stepped else random_id
+            new_id = ids_of(config.seed, store.counts(), clock.now_ms()) if config.is_stepped else random_id
             desk = Desk(store, ExchangeQuotes(exchange), new_id, board=board, smp_default=config.smp_default)
             await _serve(config, exchange, desk, clock, board, ready, stop)
         finally:
@@ -101,7 +101,7 @@ async def _serve(
     _order_all(orders, config)
     gate = Gatekeeper(config.access_key, config.secret_key)
     rest = RestApi(PublicSide(exchange), PrivateSide(desk), gate, hub, clock, config.order_limit_per_s, board)
-    sockets = WebSocketApi(hub, clock, gate, is_binary=config.binary_frames)
+    sockets = WebSocketApi(hub, clock, gate, is_binary=config.binary_frames, idle_s=config.idle_s)
     stepper = Stepper(hub, clock, config.step_deadline_s) if config.is_stepped else None
     app = _app(rest, sockets, ControlApi(exchange, desk, hub, clock, board, orders, stepper))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_DEADLINE_S)

@@ -42,7 +42,7 @@ class Distortion:
     @property
     def next_ms(self) -> int | None:
         """Give the market time at which something is to be given again, or None."""
-        times = [release_ms for release_ms, _ in self._late]
+        times = [max(release_ms, self._stalled_until_ms) for release_ms, _ in self._late]
         if self._stalled:
             times.append(self._stalled_until_ms)
         return min(times, default=None)

@@ -114,11 +114,6 @@ class Store:
         row = self._db.execute("select count(*), coalesce(sum(fills), 0), sum(state = 'wait') from orders").fetchone()
         return Counts(int(row[0]), int(row[1]), int(row[2] or 0))
 
-    def ids_used(self) -> int:
-        """Count at least the uuids given so far: an order has one, each fill another, and some were for nothing."""
-        counts = self.counts()
-        return (counts.orders + counts.fills) * 2
-
     def use_identifier(self, identifier: str) -> bool:
         """Mark an identifier as used, for ever; False when it was already."""
         with self._writing():

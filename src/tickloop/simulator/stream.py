@@ -36,9 +36,6 @@ which it notices, rather than given a stream with holes, which it would not."""
 
 BOOK_EVERY_MS = 1_000
 
-NAMES_KEPT = 1_000
-"""Programs whose connections have ended and are still counted; the oldest name goes first."""
-
 
 @dataclass(eq=False)
 class Subscriber:
@@ -47,6 +44,7 @@ class Subscriber:
     Attributes:
         drop: ends the connection at once; called when the queue is full.
         is_mute: the connection stays, but nothing goes out and nothing is heard any more.
+        told: data messages queued so far.
     """
 
     user_agent: str
@@ -57,16 +55,19 @@ class Subscriber:
     queue: asyncio.Queue[Outgoing] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES))
     request: StreamRequest | None = None
     is_dropped: bool = False
+    told: int = 0
     sent: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def offer(self, frame: Outgoing) -> None:
         """Queue a frame, or end the connection when there is no room."""
-        if self.is_dropped:
+        if self.is_dropped or self.is_mute:
             return
         try:
             self.queue.put_nowait(frame)
         except asyncio.QueueFull:
             self.end()
+        else:
+            self.told += bool(frame.type)
 
     def end(self) -> None:
         """Break the connection."""
@@ -79,7 +80,11 @@ class Subscriber:
 
 
 class Hub:
-    """All subscribers, and the stream that feeds them up to a moment of market time."""
+    """All subscribers, and the stream that feeds them up to a moment of market time.
+
+    Attributes:
+        on_arrival: called with the User-Agent of a program that connects while it has no connection yet.
+    """
 
     def __init__(self, exchange: SimulatedExchange, desk: Desk, clock: MarketClock, board: FaultBoard) -> None:
         self._exchange = exchange
@@ -95,7 +100,8 @@ class Hub:
         self._candles_due: dict[str, int] = {}  # code -> end of the second whose trades no candle has told of yet
         self._assets_due: list[tuple[int, AssetChange]] = []
         self._sent_by_gone: Counter[tuple[str, str]] = Counter()
-        self._gone_by_name: Counter[str] = Counter()
+        self._told_to_gone: Counter[str] = Counter()  # by User-Agent, while another connection of it is open
+        self.on_arrival: Callable[[str], None] = lambda name: None
         desk.listen(self._on_change)
         self.advance(clock.now_ms())
 
@@ -105,6 +111,8 @@ class Hub:
 
     def subscriber(self, user_agent: str, drop: Callable[[], None], *, is_private: bool = False) -> Subscriber:
         """Give a new connection its place."""
+        if not self._is_here(user_agent):
+            self.on_arrival(user_agent)
         made = Subscriber(user_agent, drop, Distortion(self._board, user_agent), is_private)
         self._subscribers.append(made)
         return made
@@ -116,9 +124,10 @@ class Hub:
     def remove(self, subscriber: Subscriber) -> None:
         self._subscribers.remove(subscriber)
         self._sent_by_gone += subscriber.sent
-        self._gone_by_name[subscriber.user_agent] += sum(subscriber.sent.values())
-        while len(self._gone_by_name) > NAMES_KEPT:
-            del self._gone_by_name[next(iter(self._gone_by_name))]
+        if self._is_here(subscriber.user_agent):
+            self._told_to_gone[subscriber.user_agent] += subscriber.told
+        else:
+            self._told_to_gone.pop(subscriber.user_agent, None)
         self._index()
 
     def subscribe(self, subscriber: Subscriber, request: StreamRequest) -> None:
@@ -204,10 +213,12 @@ class Hub:
             counts.setdefault(kind, {})[code] = number
         return counts
 
-    def sent_to(self, name: str) -> int:
-        """Count the data messages written so far to the connections whose User-Agent is a program's."""
-        here = sum(sum(one.sent.values()) for one in self._subscribers if one.user_agent == name)
-        return here + self._gone_by_name[name]
+    def told_to(self, name: str) -> int:
+        """Count the data messages queued for the connections of a User-Agent since it last had none."""
+        return sum(one.told for one in self._subscribers if one.user_agent == name) + self._told_to_gone[name]
+
+    def _is_here(self, name: str) -> bool:
+        return any(one.user_agent == name for one in self._subscribers)
 
     def _index(self) -> None:
         self._wanted = {}

@@ -21,7 +21,6 @@ CONNECTS = Limit("websocket-connect", 5)
 MESSAGES = (Limit("websocket-message", 5), Limit("websocket-message-minute", 100, per_s=60.0))
 """Handshakes per address, and messages per connection, in market seconds."""
 
-IDLE_S = 120.0
 UP_EVERY_S = 10.0
 _UP = Outgoing(b'{"status":"UP"}')
 
@@ -29,9 +28,7 @@ _UP = Outgoing(b'{"status":"UP"}')
 class WebSocketApi:
     """The public and the private socket."""
 
-    def __init__(
-        self, hub: Hub, clock: MarketClock, gate: Gatekeeper, *, is_binary: bool, idle_s: float = IDLE_S
-    ) -> None:
+    def __init__(self, hub: Hub, clock: MarketClock, gate: Gatekeeper, *, is_binary: bool, idle_s: float) -> None:
         self._hub = hub
         self._gate = gate
         self._idle_s = idle_s
