@@ -1,6 +1,7 @@
 """All market data keeps to the window, comes oldest first, and agrees with itself."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -131,6 +132,18 @@ def test_trades_of_a_minute_sum_to_its_candle(case: Case) -> None:
     assert {ts_ms: float(Decimal(qty).scaleb(-8)) for ts_ms, qty in volumes.items()} == {
         candle.ts_open_ms: candle.volume for candle in candles
     }
+
+
+def test_threads_at_the_same_time_get_what_one_gets(case: Case) -> None:
+    """A back-fill asks for several markets side by side."""
+    windows = [*halves(case.window), case.window, case.window]
+    alone = [(case.data.candles("KRW-BTC", one), case.data.trades("KRW-BTC", one)) for one in windows]
+
+    with ThreadPoolExecutor(len(windows)) as pool:
+        candles = [pool.submit(case.data.candles, "KRW-BTC", one) for one in windows]
+        trades = [pool.submit(case.data.trades, "KRW-BTC", one) for one in windows]
+
+    assert [(one.result(), other.result()) for one, other in zip(candles, trades, strict=True)] == alone
 
 
 def test_unknown_market_is_an_error(case: Case) -> None:

@@ -53,6 +53,10 @@ def test_candles_of_every_period_agree_with_minutes(public: UpbitPublic) -> None
     assert hour.candle_acc_trade_volume == pytest.approx(sum(row.candle_acc_trade_volume for row in minutes), abs=1e-8)
     assert max(row.high_price for row in seconds) == minutes[0].high_price
     assert day.prev_closing_price == before.trade_price
+    assert day.converted_trade_price is None
+    assert public.days("KRW-BTC", end_ms, 1, in_krw=True)[0].converted_trade_price is not None
+    assert (minutes[0].unit, hour.unit) == (1, 60)
+    assert minutes[0].timestamp is not None
     assert [public.minutes("KRW-BTC", end_ms, 2, unit=unit)[1].ts_open_ms for unit in MINUTE_UNITS]  # type: ignore[arg-type]
     for period in ("weeks", "months", "years"):
         assert public.longer(period, "KRW-BTC", count=1)[0].first_day_of_period  # type: ignore[arg-type]
@@ -119,6 +123,9 @@ async def every_order_call(simulator: RunningSimulator) -> dict[str, Any]:
         done["named"] = await account.orders_named(identifiers=["end-1", "end-2", "end-nobody"])
         done["cancelled"] = await account.cancel(identifier="end-2")
         done["closed"] = await account.orders_closed("KRW-BTC", ["cancel"])
+        week_ms = 7 * 86_400_000
+        done["all closed"] = await account.orders_closed_between(NOON_MS - 3 * week_ms, simulator.clock.now_ms())
+        done["oldest"] = await account.orders_named(identifiers=["end-2", "end-1"], market="KRW-BTC", order_by="asc")
         for number in (3, 4):
             await account.place(
                 NewOrder("KRW-BTC", Side.BUY, "limit", LOW, Decimal("0.001"), identifier=f"end-{number}")
@@ -152,6 +159,8 @@ def test_orders_live_through_every_call(simulator: RunningSimulator) -> None:
     assert {order.identifier: order.state for order in done["named"]} == {"end-1": "cancel", "end-2": "wait"}
     assert done["cancelled"].remaining_volume == Decimal("0.001")
     assert {"end-1", "end-2"} <= {order.identifier for order in done["closed"]}
+    assert {"end-1", "end-2"} <= {order.identifier for order in done["all closed"]}
+    assert [order.identifier for order in done["oldest"]] == ["end-1", "end-2"]
     assert (done["batch"].success.count, done["batch"].failed.count) == (1, 1)
     assert done["all"].success.count == 1
     assert done["bought"].price == 6_000

@@ -66,9 +66,11 @@ class OrderPath:
             HomeNotWritableError: the log did not take it; nothing was sent.
         """
         self._record(OrderEvent(intent.client_order_id, OrderState.INTENT, self._clock.now_ms(), intent=intent))
+        is_done = self._clock.under_way()  # until the order has ended: one at market does so at once
         task = asyncio.create_task(self._send_and_follow(intent))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        task.add_done_callback(lambda _: is_done())
 
     async def settle_open(self) -> None:
         """Settle every order that an earlier run left open, by asking for its id; nothing is sent.

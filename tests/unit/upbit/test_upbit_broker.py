@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tickloop.adapters.local.clock import SystemClock
-from tickloop.adapters.upbit import private as private_module
+from tickloop.adapters.upbit import signed as signed_module
 from tickloop.adapters.upbit.broker import UpbitBroker, new_order
 from tickloop.domain.market import Side
 from tickloop.errors import AuthError, RejectedError, RetryableError, UnknownOutcomeError, UsageError
@@ -56,9 +56,21 @@ async def never(_request: web.Request) -> web.StreamResponse:
         answer_with(408, ""),
         answer_with(201, '{"uuid":'),
         answer_with(307, "", Location="/v1/orders"),
+        answer_with(201, "not gzip", **{"Content-Encoding": "gzip"}),
         answer_with(400, '{"error":{"name":"duplicated_identifier","message":"m"}}'),
+        answer_with(401, '{"error":{"name":"nonce_used","message":"m"}}'),
     ],
-    ids=["connection cut", "500", "502", "408", "half an answer", "redirect", "identifier taken"],
+    ids=[
+        "connection cut",
+        "500",
+        "502",
+        "408",
+        "half an answer",
+        "redirect",
+        "bad gzip",
+        "identifier taken",
+        "nonce used",
+    ],
 )
 async def test_lost_answer_is_an_unknown_outcome_after_exactly_one_post(
     account: FakeAccount, broker: UpbitBroker, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,7 +89,7 @@ async def test_time_out_is_an_unknown_outcome(
     account: FakeAccount, broker: UpbitBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for an exchange that accepts and says nothing."""
-    monkeypatch.setattr(private_module, "_TIMEOUT", private_module.aiohttp.ClientTimeout(total=0.1))
+    monkeypatch.setattr(signed_module, "_TIMEOUT", signed_module.aiohttp.ClientTimeout(total=0.1))
     account.answer = never
 
     with pytest.raises(UnknownOutcomeError):
@@ -129,18 +141,11 @@ async def test_exchange_that_cannot_be_reached_was_sent_nothing() -> None:
     assert caught.value.name == "not_sent"
 
 
-async def test_reads_over_the_limit_may_be_repeated(broker: UpbitBroker, account: FakeAccount) -> None:
-    """A wrong key may not."""
-    app = web.Application()
-    app.router.add_get("/v1/accounts", answer_with(429, "Too many API requests.", **{"Retry-After": "3"}))
-    async with listening(app) as url, UpbitBroker(url, "access", SECRET, SystemClock()) as limited:
-        with pytest.raises(RetryableError) as caught:
-            await limited.balances()
+async def test_wrong_key_is_said_at_once(account: FakeAccount) -> None:
+    """Asking again does not mend it."""
     async with listening(account.app()) as url, UpbitBroker(url, "access", "wrong" * 16, SystemClock()) as stranger:
         with pytest.raises(AuthError, match="jwt_verification"):
             await stranger.balances()
-
-    assert caught.value.retry_after_s == 3.0
 
 
 async def test_not_found_is_none_only_for_an_order(broker: UpbitBroker) -> None:

@@ -1,5 +1,6 @@
 """Bytes of a message become one typed event, or an error that says what was wrong."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from tickloop.adapters.upbit.events import (
     StatusEvent,
     TickerEvent,
     TradeEvent,
+    check_code,
     qty_e8_of,
 )
-from tickloop.adapters.upbit.parse import parse_frame, trade_of
+from tickloop.adapters.upbit.parse import parse_frame, parse_usual, trade_of
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.errors import CorruptLineError
 
@@ -80,7 +82,11 @@ def test_other_messages_have_their_own_types() -> None:
         (b"0.00124", b"1e999999", ("is not a number above 0",)),
         (b'"BID"', b'"BUY"', ("ask_bid", "'BUY'")),
         (b'"RISE"', b"null", ("change", "None")),
+        (b"0.00124", b"0.000000001", ("trade_volume", "1e-09")),
+        (b"0.00124", b'"NaN"', ("trade_volume", "is not a number above 0")),
+        (b"0.00124", b"92233720368.54775808", ("trade_volume", "below 92233720369")),
         (b"KRW-BTC", b"btc", ("code", "'btc'", "matching regex")),
+        (b"KRW-BTC", b"KRW-BTC\\n", ("code", "matching regex")),
         (b"17726008012910000", b"9223372036854775808", ("sequential_id", "9223372036854775808")),
         (b"1772600801291", b"-5", ("trade_timestamp", "-5")),
         (b'"type":"trade"', b'"type":"candle.2s"', ("type", "candle.2s")),
@@ -108,6 +114,28 @@ def test_any_bytes_give_an_event_or_our_error(raw: bytes) -> None:
 def test_any_damage_to_a_message_gives_an_event_or_our_error(at: int, put: bytes, cut: int) -> None:
     """Damaged real messages reach deeper than random bytes."""
     _parses_or_refuses(TRADE[:at] + put + TRADE[at + cut :])
+
+
+@pytest.mark.parametrize("raw", [TRADE, TICKER, ORDERBOOK])
+def test_code_is_checked_in_every_type_of_message(raw: bytes) -> None:
+    """Also when thousands of right ones were seen before."""
+    for number in range(5_000):
+        check_code(f"KRW-N{number}")
+
+    for wrong in (b"KRW", b"KRW-btc", b"KRW-BTC ", b"", b"-BTC", b"KRW-" + b"X" * 21, b"KRW-\xea\xb0\x80"):
+        with pytest.raises(CorruptLineError, match="message field code = "):
+            parse_frame(re.sub(rb'"code":"[^"]*"', b'"code":"%b"' % wrong, raw))
+
+    assert parse_frame(raw) == parse_frame(raw)
+
+
+def test_usual_messages_are_read_together_and_others_not() -> None:
+    """One that is wrong or no data leaves it to the reading of each."""
+    usual = [TRADE, TICKER, ORDERBOOK]
+
+    assert parse_usual(usual) == [parse_frame(raw) for raw in usual]
+    for other in (b'{"status":"UP"}', b"", TRADE.replace(b"BID", b"BUY")):
+        assert parse_usual([*usual, other]) is None
 
 
 def test_deep_nesting_is_refused() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from fakes import START_MS, FixedClock
 from tickloop.adapters.upbit.budget import Budget
+from tickloop.adapters.upbit.public import UpbitPublic
 from tickloop.adapters.upbit.rest import UpbitMarketData
 from tickloop.domain.market import Change, Side, Source
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
@@ -113,9 +114,12 @@ def test_unknown_market_is_named_with_the_known_ones() -> None:
         httpx.Response(429, json={"error": {"name": "too_many_requests", "message": "m"}}),
         httpx.Response(503, text="<html>"),
         httpx.ReadTimeout("slow"),
+        httpx.Response(418, text="blocked", headers={"Retry-After": "90"}),
+        httpx.DecodingError("incorrect header check"),
+        httpx.RemoteProtocolError("cut"),
         httpx.ConnectError("refused"),
     ],
-    ids=["429 text", "429 json", "503", "time-out", "refused"],
+    ids=["429 text", "429 json", "503", "time-out", "418", "bad gzip", "cut", "refused"],
 )
 def test_passing_trouble_is_waited_out(refusal: httpx.Response | Exception) -> None:
     """Reads are repeated after a pause."""
@@ -125,6 +129,32 @@ def test_passing_trouble_is_waited_out(refusal: httpx.Response | Exception) -> N
 
     assert data.markets() == ["KRW-BTC"]
     assert len(pauses) >= 2
+
+
+def test_lock_out_is_waited_out_for_as_long_as_it_says_and_twice_as_long_again() -> None:
+    """418 by 60 s where nothing is said; the next one doubles it."""
+    clock = FixedClock()
+    answers: list[httpx.Response | Exception] = [httpx.Response(418), httpx.Response(418), json_answer([])]
+    data, _ = open_data(_in_turn(answers), clock)
+
+    assert data.markets() == []
+
+    assert 180.0 <= clock.elapsed_s() < 190.0
+
+
+def test_end_within_a_second_takes_in_the_candle_of_that_second() -> None:
+    """`to` is written in whole seconds, so it is rounded up."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["to"])
+        return json_answer([])
+
+    with UpbitPublic("http://exchange", FixedClock(), transport=httpx.MockTransport(answer)) as public:
+        public.seconds("KRW-BTC", START_MS + 1)
+        public.seconds("KRW-BTC", START_MS + 1_000)
+
+    assert asked == ["2024-01-22T00:00:01Z", "2024-01-22T00:00:01Z"]
 
 
 def test_lasting_trouble_ends_in_a_retryable_error() -> None:

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 import msgspec
 
 from tickloop.adapters.upbit.events import ExchangeErrorEvent
-from tickloop.errors import AuthError, BadRequestError, ExchangeError, RejectedError, RetryableError
+from tickloop.errors import (
+    AuthError,
+    BadRequestError,
+    ExchangeError,
+    RejectedError,
+    RetryableError,
+    UnknownOutcomeError,
+)
 
 NOT_FOUND = 404
-TOO_MANY = (429, 418)
+LOCKED_OUT = 418
+TOO_MANY = (429, LOCKED_OUT)
 """429: over the limit of this second. 418: went on regardless, and is locked out for a while."""
 
 _TIMED_OUT = 408
@@ -53,6 +61,11 @@ _BUG_NAMES = frozenset(
 )
 """We sent what the exchange cannot read or its rules exclude: the request was not carried out."""
 
+_CAME_TWICE = frozenset({"duplicated_identifier", "nonce_used"})
+"""An order of this id arrived or failed before; a nonce is used once, so this request itself came before."""
+
+LIMITED = "too_many_requests"
+
 _BUG_MESSAGES = ("Missing request parameter error", "Invalid parameter", "Type mismatch error")
 """Quotation errors have a number for a name; these texts tell that the request itself was wrong."""
 
@@ -86,6 +99,27 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str]) -> ExchangeEr
     if is_bug:
         return BadRequestError(name, message, status)
     return RejectedError(name, message, status)
+
+
+def error_of_sent(status: int, body: bytes, headers: Mapping[str, str], what: str) -> ExchangeError:
+    """Translate an answer, not a success, to what changes something.
+
+    Only a clear refusal says that nothing was done; 429 and 418 refuse before the exchange looks at the request.
+
+    Args:
+        what: names the request in the message.
+    """
+    error = error_of(status, body, headers)
+    if status in TOO_MANY:
+        return RejectedError(LIMITED, str(error), status)
+    is_refusal = _BAD_REQUEST <= status < _SERVER and not isinstance(error, RetryableError)
+    if not is_refusal or (isinstance(error, RejectedError) and error.name in _CAME_TWICE):
+        return lost(what, str(error))
+    return error
+
+
+def lost(what: str, why: str) -> UnknownOutcomeError:
+    return UnknownOutcomeError(f"{what}: the answer was lost ({why}); ask what became of it, do not send it again")
 
 
 def socket_error_of(event: ExchangeErrorEvent) -> ExchangeError:

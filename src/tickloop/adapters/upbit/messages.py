@@ -59,6 +59,8 @@ class CandleRow(msgspec.Struct, frozen=True, gc=False):
     trade_price: Price
     candle_acc_trade_volume: Amount
     candle_acc_trade_price: Amount | None = None
+    timestamp: Millis | None = None  # when its last trade was stored; may lie outside the candle
+    unit: int | None = None  # minutes alone
 
     @property
     def ts_open_ms(self) -> int:
@@ -71,6 +73,7 @@ class DayRow(CandleRow, frozen=True, gc=False):
     prev_closing_price: Price | None = None
     change_price: float | None = None
     change_rate: float | None = None
+    converted_trade_price: Price | None = None  # only where it was asked for
 
 
 class LongCandleRow(CandleRow, frozen=True, gc=False):
@@ -96,8 +99,12 @@ class TickerRow(msgspec.Struct, frozen=True):
     acc_trade_volume_24h: Amount
     acc_trade_price: Amount = 0.0
     acc_trade_volume: Amount = 0.0
+    trade_volume: Amount | None = None  # of the last trade
+    change: Literal["RISE", "EVEN", "FALL"] | None = None
     highest_52_week_price: Price | None = None
+    highest_52_week_date: str | None = None
     lowest_52_week_price: Price | None = None
+    lowest_52_week_date: str | None = None
 
 
 class BookRow(msgspec.Struct, frozen=True):
@@ -216,9 +223,14 @@ class MarketRules(msgspec.Struct, frozen=True):
 
 
 class AccountRow(msgspec.Struct, frozen=True):
+    """What is held of one currency; `balance` is what is free."""
+
     currency: str
     balance: Decimal
     locked: Decimal
+    avg_buy_price: Decimal = Decimal(0)
+    avg_buy_price_modified: bool = False
+    unit_currency: str = "KRW"
 
     def __post_init__(self) -> None:
         _check_finite(self.balance, self.locked)

@@ -30,6 +30,12 @@ _TIMES: dict[OrderType, tuple[TimeInForce | None, ...]] = {
     "market": (None,),
     "best": ("ioc", "fok"),
 }
+_REPLACED_PRICES: dict[OrderType, tuple[bool, ...]] = {
+    "limit": (True,),
+    "price": (True,),
+    "market": (False,),
+    "best": (True, False),  # the side, which stays, decides; it is not known here
+}
 
 
 @dataclass(frozen=True)
@@ -62,16 +68,7 @@ class NewOrder:
         if shape != (self.price is not None, self.volume is not None):
             needed = " and ".join(name for name, is_needed in zip(("price", "volume"), shape, strict=True) if is_needed)
             raise UsageError(f"{what}: price = {self.price}, volume = {self.volume}; valid: {needed} and nothing else")
-        for name, amount in (("price", self.price), ("volume", self.volume)):
-            if amount is not None and not (amount.is_finite() and amount > 0):
-                raise UsageError(f"{what}: {name} = {amount}; valid: a finite decimal above 0")
-        if self.time_in_force not in _TIMES[self.ord_type]:
-            valid = ", ".join(str(one) for one in _TIMES[self.ord_type])
-            raise UsageError(f"{what}: time_in_force = {self.time_in_force}; valid: {valid}")
-        if self.identifier is not None and not 0 < len(self.identifier) <= MOST_IDENTIFIER:
-            raise UsageError(f"{what}: identifier of {len(self.identifier)} characters; valid: 1 to {MOST_IDENTIFIER}")
-        if self.time_in_force == "post_only" and self.smp_type is not None:
-            raise UsageError(f"{what}: smp_type = {self.smp_type} with post_only; valid: none")
+        _check_common(what, self)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Give the body in the order in which it is signed; absent values are left out."""
@@ -93,7 +90,9 @@ class Replacement:
     """What takes the place of an order that is cancelled; market and side stay.
 
     Attributes:
-        volume: None takes what remains of the old one.
+        volume: None takes what remains of the old one, or nothing where an amount of KRW is spent.
+
+    Source: Upbit developer centre, cancel and new.
     """
 
     ord_type: OrderType
@@ -103,9 +102,24 @@ class Replacement:
     time_in_force: TimeInForce | None = None
     smp_type: SmpType | None = None
 
+    def __post_init__(self) -> None:
+        what = f"replacement by a {self.ord_type} order"
+        valid = _REPLACED_PRICES.get(self.ord_type)
+        if valid is None:
+            raise UsageError(f"{what}: there is none; valid: {', '.join(_REPLACED_PRICES)}")
+        if (self.price is not None) not in valid:
+            raise UsageError(f"{what}: price = {self.price}; valid: {'a price' if True in valid else 'none'}")
+        if self._spends_krw and self.volume is not None:
+            raise UsageError(f"{what}: volume = {self.volume} with an amount of KRW to spend; valid: none")
+        _check_common(what, self)
+
+    @property
+    def _spends_krw(self) -> bool:
+        return self.ord_type == "price" or (self.ord_type == "best" and self.price is not None)
+
     def pairs(self) -> list[tuple[str, str]]:
         """Give the `new_` fields of a cancel_and_new body."""
-        volume = "remain_only" if self.volume is None and self.ord_type != "price" else self.volume
+        volume = "remain_only" if self.volume is None and not self._spends_krw else self.volume
         fields = {
             "new_ord_type": self.ord_type,
             "new_price": None if self.price is None else plain(self.price),
@@ -115,6 +129,19 @@ class Replacement:
             "new_smp_type": self.smp_type,
         }
         return [(name, value) for name, value in fields.items() if value is not None]
+
+
+def _check_common(what: str, order: NewOrder | Replacement) -> None:
+    for name, amount in (("price", order.price), ("volume", order.volume)):
+        if amount is not None and not (amount.is_finite() and amount > 0):
+            raise UsageError(f"{what}: {name} = {amount}; valid: a finite decimal above 0")
+    if order.time_in_force not in _TIMES[order.ord_type]:
+        valid = ", ".join(str(one) for one in _TIMES[order.ord_type])
+        raise UsageError(f"{what}: time_in_force = {order.time_in_force}; valid: {valid}")
+    if order.identifier is not None and not 0 < len(order.identifier) <= MOST_IDENTIFIER:
+        raise UsageError(f"{what}: identifier of {len(order.identifier)} characters; valid: 1 to {MOST_IDENTIFIER}")
+    if order.time_in_force == "post_only" and order.smp_type is not None:
+        raise UsageError(f"{what}: smp_type = {order.smp_type} with post_only; valid: none")
 
 
 def plain(amount: Decimal) -> str:

@@ -11,7 +11,8 @@ from typing import Literal, Self, TypeVar
 
 import httpx
 
-from tickloop.adapters.upbit.budget import QUOTATION, Budget
+from tickloop.adapters.upbit.budget import Budget
+from tickloop.adapters.upbit.budget_state import QUOTATION_GROUPS
 from tickloop.adapters.upbit.errors import TOO_MANY, error_of
 from tickloop.adapters.upbit.messages import (
     BookRow,
@@ -39,10 +40,7 @@ LongPeriod = Literal["weeks", "months", "years"]
 _TRIES = 6
 _FIRST_DELAY_S = 0.25
 _MOST_DELAY_S = 10.0
-_MOST_LOCKED_OUT_S = 3_600.0
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-
-_GROUPS = ("market", "candles", "trades", "ticker", "orderbook")
 
 _Form = TypeVar("_Form")
 
@@ -71,9 +69,9 @@ class UpbitPublic:
     ) -> None:
         self._pause = pause
         self._budgets = {
-            group: Budget(clock, QUOTATION, None if budgets is None else budgets / group, pause) for group in _GROUPS
+            group: Budget(clock, limit, None if budgets is None else budgets / group, pause)
+            for group, limit in QUOTATION_GROUPS.items()
         }
-        self._lockouts = 0
         self._client = httpx.Client(
             base_url=rest_url,
             headers={"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "tickloop"},
@@ -106,9 +104,12 @@ class UpbitPublic:
     ) -> list[CandleRow]:
         return self._read("candles", f"/v1/candles/minutes/{unit}", _page(market, to_ms, count), list[CandleRow])
 
-    def days(self, market: str, to_ms: int | None = None, count: int = CANDLES_PER_PAGE) -> list[DayRow]:
-        """Give candles of UTC days, with their change against the day before."""
-        return self._read("candles", "/v1/candles/days", _page(market, to_ms, count), list[DayRow])
+    def days(
+        self, market: str, to_ms: int | None = None, count: int = CANDLES_PER_PAGE, *, in_krw: bool = False
+    ) -> list[DayRow]:
+        """Give candles of UTC days, with their change against the day before; `in_krw` converts the close too."""
+        query = _page(market, to_ms, count) | ({"converting_price_unit": "KRW"} if in_krw else {})
+        return self._read("candles", "/v1/candles/days", query, list[DayRow])
 
     def longer(
         self, period: LongPeriod, market: str, to_ms: int | None = None, count: int = CANDLES_PER_PAGE
@@ -178,26 +179,21 @@ class UpbitPublic:
         budget.wait()
         try:
             answer = self._client.get(path, params=dict(query))
-        except httpx.TransportError as exc:
+        except (httpx.TransportError, httpx.DecodingError) as exc:
             raise RetryableError(f"no answer to GET {path} from {self._client.base_url}: {exc!r}") from exc
-        budget.learn(answer.headers.get("Remaining-Req"))
-        if answer.is_success:
-            self._lockouts = 0
-            return answer.content
+        if answer.status_code not in TOO_MANY:
+            budget.learn(answer.headers.get("Remaining-Req"))
+            if answer.is_success:
+                return answer.content
         error = error_of(answer.status_code, answer.content, answer.headers)
         if isinstance(error, RetryableError) and answer.status_code in TOO_MANY:
-            self._obey(budget, answer.status_code, error.retry_after_s)
+            budget.refused(answer.status_code, error.retry_after_s)
         raise error
-
-    def _obey(self, budget: Budget, status: int, wait_s: float) -> None:
-        """Send nothing of this group for as long as told; a lock-out that is repeated is waited out for longer."""
-        if status == TOO_MANY[0]:
-            budget.block(wait_s)
-            return
-        budget.block(min(wait_s * 2**self._lockouts, _MOST_LOCKED_OUT_S))
-        self._lockouts += 1
 
 
 def _page(market: str, to_ms: int | None, count: int) -> dict[str, str]:
     query = {"market": market, "count": str(count)}
-    return query if to_ms is None else {**query, "to": f"{to_datetime(to_ms):%Y-%m-%dT%H:%M:%SZ}"}
+    if to_ms is None:
+        return query
+    before = to_datetime(-(-to_ms // 1000) * 1000)  # whole seconds, up: a candle that starts before `to_ms` is in
+    return {**query, "to": f"{before:%Y-%m-%dT%H:%M:%SZ}"}
