@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -44,6 +44,9 @@ class FixedClock:
 
     def finished(self, frames: int) -> None:
         pass
+
+    def under_way(self) -> Callable[[], None]:
+        return lambda: None
 
     def advance(self, ms: int) -> None:
         self._now_ns += ms * 1_000_000

@@ -5,12 +5,13 @@ Adapters implement these; services take them as arguments; `bootstrap` picks. No
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -47,15 +48,31 @@ class Clock(Protocol):
         A stepped clock moves on when everybody has said so; any other does nothing.
         """
 
+    def under_way(self) -> Callable[[], None]:
+        """Note that something which follows from a message goes on by itself; give what to call when it is done.
+
+        A stepped clock stands until then; any other does nothing.
+        """
+
 
 # --- exchange -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One WebSocket message as received, with the time of its receipt (market clock, ns)."""
 
     raw: bytes
+    ts_received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Messages that were received together, oldest first, at least one, with the time of their receipt.
+
+    A busy feed is handled in these: one `Frame` after the other would cost as much as reading them.
+    """
+
+    raws: Sequence[bytes]
     ts_received_ns: int
 
 
@@ -80,6 +97,13 @@ class Disconnected:
     until_ms: int
     reason: str
     markets: tuple[str, ...] = ()
+
+
+class BatchFeed(Protocol):
+    """A live stream of many messages a second."""
+
+    def batches(self) -> AsyncIterator[Frames | Disconnected]:
+        """Yield messages as `TradeFeed.frames` does, as many at a time as have come together."""
 
 
 class AdjustableFeed(TradeFeed, Protocol):
@@ -243,8 +267,8 @@ class Journal(Protocol):
     def has_synced(self, market: str, trade_id: int) -> bool:
         """Tell whether a trade is among the last of its market, and on disk; any thread may ask."""
 
-    def append(self, frame: Frame) -> str:
-        """Queue one message; give its kind.
+    def append_all(self, frames: Frames) -> Mapping[str, int]:
+        """Queue messages, all of them; give how many there were of each kind.
 
         trade, ticker, orderbook and candle are kept; status and error are not data; dead was no message of the exchange
         and went, with its bytes, to the dead letter.

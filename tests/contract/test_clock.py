@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes import FixedClock
-from tickloop.adapters.local.clock import SharedClock, SystemClock
+from tickloop.adapters.local.clock import SharedClock, SteppedClock, SystemClock
 from tickloop.domain.marketclock import ClockAnchor
 from tickloop.errors import OperatorError
 from tickloop.ports import Clock
@@ -23,13 +23,15 @@ def write(path: Path, **changes: object) -> None:
     part.replace(path)
 
 
-@pytest.fixture(params=["system", "shared", "fixed"])
+@pytest.fixture(params=["system", "shared", "stepped", "fixed"])
 def clock(request: pytest.FixtureRequest, tmp_path: Path) -> Clock:
     if request.param == "system":
         return SystemClock()
     if request.param == "fixed":
         return FixedClock()
     write(tmp_path / "clock.json")
+    if request.param == "stepped":
+        return SteppedClock(tmp_path / "clock.json", "tickloop/1", lambda name, frames: None)
     return SharedClock(tmp_path / "clock.json")
 
 
@@ -54,6 +56,16 @@ def test_time_that_has_passed_is_not_waited_for(clock: Clock) -> None:
 
     assert clock.real_seconds_until(now_ms - 1) == 0
     assert 0 < clock.real_seconds_until(now_ms + 60_000) < clock.real_seconds_until(now_ms + 120_000)
+
+
+def test_what_follows_from_messages_is_noted(clock: Clock) -> None:
+    """It changes neither time, and what went on by itself may end after more has come."""
+    is_done = clock.under_way()
+    clock.finished(3)
+    is_done()
+    clock.finished(0)
+
+    assert clock.real_seconds_until(clock.now_ms() - 1) == 0
 
 
 def test_held_clock_stands_while_budgets_run_on(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -14,6 +16,13 @@ from tickloop.domain.marketclock import ClockAnchor, decode_anchor
 from tickloop.errors import OperatorError
 
 _ACK_TIMEOUT_S = 10.0
+
+_ASK_AGAIN_S = 0.25
+"""Real seconds until a simulator that did not answer is told again."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class SystemClock:
@@ -33,6 +42,9 @@ class SystemClock:
 
     def finished(self, frames: int) -> None:
         pass
+
+    def under_way(self) -> Callable[[], None]:
+        return _nothing
 
 
 class SharedClock:
@@ -59,6 +71,9 @@ class SharedClock:
     def finished(self, frames: int) -> None:
         pass
 
+    def under_way(self) -> Callable[[], None]:
+        return _nothing
+
     def _read(self) -> ClockAnchor:
         try:
             stat = self._path.stat()
@@ -74,9 +89,13 @@ class SharedClock:
 class SteppedClock(SharedClock):
     """A market clock that waits for this program: it moves on when every message told so far is dealt with.
 
+    What it tells is told from a thread of its own, as the caller's event loop may be the one that the simulator
+    answers in. A simulator that is not there, or no more, is told again until it answers.
+
     Args:
         name: the User-Agent of this program's connections, by which the simulator counts what it was told.
-        acknowledge: tells the simulator the name and how many messages were dealt with; called from a thread.
+        acknowledge: tells the simulator the name and how many messages were dealt with. An OSError means that there was
+            no answer; an `OperatorError` ends the telling, and `finished` raises it.
     """
 
     def __init__(self, path: Path, name: str, acknowledge: Callable[[str, int], object]) -> None:
@@ -85,30 +104,49 @@ class SteppedClock(SharedClock):
         self._acknowledge = acknowledge
         self._done = 0
         self._told = -1
+        self._under_way = 0
+        self._refusal: OperatorError | None = None
         self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._tell, name="stepped-clock", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._tell, name="stepped-clock", daemon=True).start()
 
     def finished(self, frames: int) -> None:
         with self._news:
+            if self._refusal is not None:
+                raise self._refusal
             self._done += frames
             self._news.notify()
 
+    def under_way(self) -> Callable[[], None]:
+        with self._news:
+            self._under_way += 1
+        return self._is_done
+
+    def _is_done(self) -> None:
+        with self._news:
+            self._under_way -= 1
+            self._news.notify()
+
     def _tell(self) -> None:
-        # Not in the caller's event loop, which may be the one that the simulator answers in.
-        while True:
+        while self._refusal is None:
             with self._news:
-                while self._told == self._done:
-                    self._news.wait()
-                self._told = done = self._done
-            self._acknowledge(self._name, done)
+                self._news.wait_for(lambda: self._told != self._done and not self._under_way)
+                done = self._done
+            try:
+                self._acknowledge(self._name, done)
+            except OperatorError as exc:
+                self._refusal = exc
+            except OSError:
+                time.sleep(_ASK_AGAIN_S)
+            else:
+                self._told = done
 
 
 def acknowledger(control_url: str) -> Callable[[str, int], None]:
     """Give what tells a simulator how many messages a program has dealt with.
 
     Raises (when called):
-        OperatorError: the simulator does not answer.
+        OSError: the simulator does not answer.
+        OperatorError: it answers that its clock is not stepped.
     """
 
     def acknowledge(name: str, frames: int) -> None:
@@ -117,7 +155,13 @@ def acknowledger(control_url: str) -> Callable[[str, int], None]:
         try:
             with urlopen(request, timeout=_ACK_TIMEOUT_S) as answer:  # noqa: S310 (the simulator on this machine)
                 answer.read()
-        except OSError as exc:
-            raise OperatorError(f"the stepped clock at {control_url} does not answer: {exc}") from exc
+        except HTTPError as exc:
+            told = exc.read(1_000).decode("utf-8", "replace")
+            raise OperatorError(
+                f"clock = 'stepped', and {control_url}/control/ack answers {exc.code}: {told}; valid: a simulator with"
+                " --stepped"
+            ) from exc
+        except HTTPException as exc:  # it went away in the middle
+            raise ConnectionAbortedError(str(exc)) from exc
 
     return acknowledge
