@@ -12,7 +12,7 @@ from simulated_exchange import RunningSimulator, running_simulator
 from tickloop.adapters.upbit.events import TradeEvent
 from tickloop.adapters.upbit.feed import UpbitFeed
 from tickloop.adapters.upbit.parse import parse_frame
-from tickloop.ports import AdjustableFeed, Disconnected, Frame, TradeFeed
+from tickloop.ports import AdjustableFeed, BatchFeed, Disconnected, Frame, Frames, TradeFeed
 from upbit_fakes import FakeStream
 
 TRADE = (
@@ -69,6 +69,22 @@ async def test_frames_are_trades_of_the_market_in_order_of_receipt(feed: TradeFe
     assert {trade.code for trade in trades} == {"KRW-BTC"}
     times = [frame.ts_received_ns for frame in frames]
     assert times == sorted(times)
+
+
+async def test_batches_hold_the_same_messages(feed: BatchFeed) -> None:
+    """Those that came together, never none."""
+    batches = cast("AsyncGenerator[Frames | Disconnected]", feed.batches())
+    raws: list[bytes] = []
+    async with asyncio.timeout(20), aclosing(batches):
+        assert isinstance(await anext(batches), Disconnected)
+        while len(raws) < 3:
+            batch = await anext(batches)
+            assert isinstance(batch, Frames)
+            assert batch.raws
+            raws += batch.raws
+
+    trades = [event for raw in raws if isinstance(event := parse_frame(raw), TradeEvent)]
+    assert len({trade.sequential_id for trade in trades}) == len(trades) == len(raws)
 
 
 async def test_markets_can_change_while_the_feed_runs(feed: AdjustableFeed) -> None:

@@ -1,5 +1,7 @@
 """Counts of odd arrivals, in memory that does not grow."""
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,48 @@ def test_oldest_id_is_forgotten_first() -> None:
 
     assert [watch.arrival_of("KRW-BTC", trade_id) for trade_id in (1, 2, 3)] == [None, 0, 0]
     assert watch.counts == ArrivalCounts()
+
+
+@given(TRADES, st.integers(1, 5))
+def test_only_the_newest_ids_of_a_market_are_known(trades: list[tuple[str, int, int, int]], remembered: int) -> None:
+    """Whatever the order of ids: a repeat within the newest is a duplicate, one of before is new again."""
+    watch = ArrivalWatch(remembered)
+    newest: dict[str, list[tuple[int, int]]] = {"KRW-BTC": [], "KRW-ETH": []}
+    duplicates = 0
+
+    watch.note_all([(market, number, 0, at, False) for at, (market, number, _, _) in enumerate(trades)], 0)
+    for at, (market, trade_id, _, _) in enumerate(trades):
+        is_known = trade_id in dict(newest[market])
+        duplicates += is_known
+        if not is_known:
+            newest[market] = [*newest[market], (trade_id, at)][-remembered:]
+
+    assert watch.counts == ArrivalCounts(duplicates)
+    for market, pairs in newest.items():
+        assert {number: watch.arrival_of(market, number) for number in range(31)} == {
+            number: dict(pairs).get(number) for number in range(31)
+        }
+
+
+def test_memory_does_not_grow_with_the_trades() -> None:
+    """Of ten times as many trades as are remembered no more is kept; ids up to the end of int64."""
+    watch = ArrivalWatch(remembered=100)
+    last = 2**63 - 1
+
+    def grown_by(ids: range) -> int:
+        before = tracemalloc.get_traced_memory()[0]
+        watch.note_all((("KRW-BTC", number, 0, number, False) for number in ids), 0)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        first, later = grown_by(range(last - 1_000, last - 800)), grown_by(range(last - 800, last + 1))
+    finally:
+        tracemalloc.stop()
+
+    assert first < 100 * 20 + 2_000
+    assert later < 500
+    assert watch.arrival_of("KRW-BTC", last) == last
 
 
 @given(TRADES)

@@ -1,26 +1,27 @@
 """The collector over a fake feed: order, sessions, and an end that leaves nothing unsynced."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.errors import HomeNotWritableError, RejectedError
-from tickloop.ports import Disconnected, DiskShortage, Frame
+from tickloop.ports import Disconnected, DiskShortage, Frames
 from tickloop.services.collect import Collected, Missed, collect
 
 
 class ScriptedFeed:
     """Yields its items, then raises `end` or stays silent until it is closed."""
 
-    def __init__(self, items: Sequence[Frame | Disconnected], end: Exception | None = None) -> None:
+    def __init__(self, items: Sequence[Frames | Disconnected], end: Exception | None = None) -> None:
         self.items = items
         self.end = end
         self.is_silent = asyncio.Event()
         self.is_closed = False
 
-    async def frames(self) -> AsyncIterator[Frame | Disconnected]:
+    async def batches(self) -> AsyncIterator[Frames | Disconnected]:
         try:
             for item in self.items:
                 yield item
@@ -40,6 +41,7 @@ class ListJournal:
     def __init__(self, room: int = 1_000, failure: HomeNotWritableError | None = None) -> None:
         self.shortage: DiskShortage | None = None
         self.kept: list[bytes] = []
+        self.given: list[int] = []
         self.room = room
         self.queued = 0
         self.failure = failure
@@ -49,12 +51,13 @@ class ListJournal:
     def is_full(self) -> bool:
         return self.queued >= self.room
 
-    def append(self, frame: Frame) -> str:
+    def append_all(self, frames: Frames) -> Counter[str]:
         if self.failure is not None:
             raise self.failure
-        self.kept.append(frame.raw)
-        self.queued += 1
-        return "trade" if frame.raw.startswith(b"t") else "dead"
+        self.kept += frames.raws
+        self.given.append(len(frames.raws))
+        self.queued += len(frames.raws)
+        return Counter("trade" if raw.startswith(b"t") else "dead" for raw in frames.raws)
 
     def has_synced(self, market: str, trade_id: int) -> bool:
         return False
@@ -88,17 +91,16 @@ def kept_in(found: list[tuple[object, ...]]) -> Missed:
     return missed
 
 
-def frame(name: str, at_ms: int) -> Frame:
-    return Frame(name.encode(), at_ms * 1_000_000)
+def frames(*names: str, at_ms: int) -> Frames:
+    return Frames([name.encode() for name in names], at_ms * 1_000_000)
 
 
 ITEMS = [
     Disconnected(None, 100, "start"),
-    frame("t1", 110),
-    frame("x", 115),
-    frame("t2", 120),
+    frames("t1", "x", at_ms=115),
+    frames("t2", at_ms=120),
     Disconnected(120, 180, "reset"),
-    frame("t3", 190),
+    frames("t3", at_ms=190),
 ]
 
 
@@ -151,7 +153,7 @@ async def test_failure_of_feed_or_disk_ends_the_collector_in_order(
 
 async def test_what_may_be_missing_is_told_with_its_markets() -> None:
     """The start has no beginning; a loss of one connection names its markets, one of all names none."""
-    items = [Disconnected(None, 100, "start"), frame("t1", 110), Disconnected(110, 180, "reset", ("KRW-ETH",))]
+    items = [Disconnected(None, 100, "start"), frames("t1", at_ms=110), Disconnected(110, 180, "reset", ("KRW-ETH",))]
     feed, sessions, missed = ScriptedFeed(items), ListSessions(), list[tuple[object, ...]]()
     stop = asyncio.Event()
     running = asyncio.create_task(
@@ -180,7 +182,7 @@ async def test_time_in_which_a_full_disk_stopped_the_reading_is_told() -> None:
     """From the last frame kept until now: the exchange gives up on who does not read, and tells nobody."""
     journal, missed = ListJournal(room=2), list[tuple[object, ...]]()
     journal.shortage = DiskShortage(0, 1_000)
-    feed, stop = ScriptedFeed([frame(f"t{number}", 100 + number) for number in range(4)]), asyncio.Event()
+    feed, stop = ScriptedFeed([frames(f"t{number}", at_ms=100 + number) for number in range(4)]), asyncio.Event()
     running = asyncio.create_task(collect(feed, journal, ListSessions(), _ignore, stop, missed=kept_in(missed)))
     await asyncio.wait_for(feed.is_silent.wait(), 5)
 
@@ -189,6 +191,24 @@ async def test_time_in_which_a_full_disk_stopped_the_reading_is_told() -> None:
 
     assert missed == [((), 101, None)]
     assert journal.kept == [b"t0", b"t1", b"t2", b"t3"]
+
+
+async def test_large_batch_goes_in_parts_with_a_look_for_room_before_each() -> None:
+    """A burst may not overfill the journal by more than a part."""
+    feed, journal, stop = (
+        ScriptedFeed([frames(*(f"t{n}" for n in range(600)), at_ms=100)]),
+        ListJournal(250),
+        asyncio.Event(),
+    )
+    running = asyncio.create_task(collect(feed, journal, ListSessions(), _ignore, stop))
+    await asyncio.wait_for(feed.is_silent.wait(), 5)
+
+    stop.set()
+    state = await asyncio.wait_for(running, 5)
+
+    assert journal.given == [250, 250, 100]
+    assert journal.kept == [b"t%d" % number for number in range(600)]
+    assert (state.waits, state.kinds["trade"]) == (2, 600)
 
 
 async def test_failure_beside_the_collector_ends_it_in_order() -> None:

@@ -3,10 +3,19 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tickloop.adapters.local.journal_line import has_doc_id, line_of, read_trade, repair_line, trade_marker
+from tickloop.adapters.local.journal_line import (
+    has_doc_id,
+    line_of,
+    read_trade,
+    repair_line,
+    trade_marker,
+    usual_lines_of,
+)
 from tickloop.adapters.upbit.events import TickerEvent, TradeEvent
-from tickloop.adapters.upbit.parse import parse_frame
+from tickloop.adapters.upbit.parse import parse_frame, parse_usual
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.errors import CorruptLineError
 
@@ -18,6 +27,18 @@ TICKER = (
     b'{"type":"ticker","code":"KRW-ETH","trade_price":4500000.0,"change":"FALL","trade_timestamp":1705881599000,'
     b'"timestamp":1705881600999}'
 )
+
+
+CANDLE = (
+    b'{"type":"candle.1s","code":"KRW-BTC","candle_date_time_utc":"2024-01-22T00:00:00","opening_price":1,'
+    b'"high_price":1,"low_price":1,"trade_price":1,"candle_acc_trade_volume":0,"candle_acc_trade_price":0,'
+    b'"timestamp":1705881600999}'
+)
+BOOK = (
+    b'{"type":"orderbook","code":"KRW-BTC","timestamp":1705881601000,"total_ask_size":1,"total_bid_size":1,'
+    b'"orderbook_units":[]}'
+)
+ASCII_TRADE = TRADE.replace(b"\xea\xb0\x80", b"%d %b \\n \\u0001")
 
 
 def make_line(raw: bytes, ts_received_ns: int = 11, arrival: int = 12) -> bytes:
@@ -40,6 +61,45 @@ def test_ticker_line_is_known_by_its_own_time_and_checksum() -> None:
 
     assert fields["@timestamp"] == "2024-01-22T00:00:00.999Z"
     assert fields["doc_id"] == "ticker:KRW-ETH:1705881600999:43f118b2"
+
+
+@given(st.lists(st.sampled_from([ASCII_TRADE, TICKER, CANDLE, BOOK]), min_size=1, max_size=60))
+def test_lines_made_together_equal_those_made_one_by_one(messages: list[bytes]) -> None:
+    """Byte for byte, few or many."""
+    events = parse_usual(messages) or []
+    expected = [line_of(raw, event, 11, 12 + n) for n, (raw, event) in enumerate(zip(messages, events, strict=True))]
+
+    assert usual_lines_of(messages, events, 11, 12) == expected
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        b"\xea\xb0\x80",
+        b'","big":12345678901234567890,"x":"',
+        b'",\n"x":"',
+    ],
+)
+@pytest.mark.parametrize("count", [1, 60])
+def test_unusual_message_among_usual_ones_is_left_to_its_own_line(put: bytes, count: int) -> None:
+    """What needs a closer look is found, in few messages and in many, wherever it stands."""
+    for at in range(min(count, 20)):
+        messages = [ASCII_TRADE] * count
+        messages[at] = ASCII_TRADE[:-2] + b"a" * at + put + b'"}'
+
+        assert usual_lines_of(messages, parse_usual(messages) or [], 11, 12) is None
+
+
+@given(st.integers(0, 40), st.sampled_from([19, 20, 25]))
+def test_long_integer_is_found_at_any_place_of_many_messages(shift: int, digits: int) -> None:
+    """19 digits may leave 64 bits; 17, as in every trade's id, may not and do not slow things down."""
+    usual = [ASCII_TRADE] * 60
+    filler = ASCII_TRADE[:-2] + b"a" * shift + b'"'
+    messages = [*usual, filler + b',"n":' + b"1" * digits + b"}"]
+
+    assert usual_lines_of(messages, parse_usual(messages) or [], 11, 12) is None
+    messages = [*usual, filler + b',"n":' + b"1" * 17 + b"}"]
+    assert usual_lines_of(messages, parse_usual(messages) or [], 11, 12) is not None
 
 
 def test_line_break_and_space_around_tokens_do_not_end_the_line() -> None:

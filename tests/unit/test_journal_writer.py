@@ -23,7 +23,7 @@ from tickloop.adapters.local.journal_writer import JournalWriter
 from tickloop.adapters.local.segments import OpenSegment, list_segments
 from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.errors import HomeBusyError, HomeNotWritableError
-from tickloop.ports import DiskShortage, Frame
+from tickloop.ports import DiskShortage, Frame, Frames
 
 START_NS = START_MS * 1_000_000
 HOUR_NS = 3_600_000_000_000
@@ -357,6 +357,41 @@ async def test_trades_that_came_before_are_known_again_after_a_start(
     assert last_received_ms(tmp_path / "journal", "collector") == START_MS
     assert last_trades(tmp_path / "journal", "another") == []
     assert last_received_ms(tmp_path / "journal", "another") is None
+
+
+@pytest.mark.parametrize("odd", [b"", b"\xff{", b'{"status":"UP"}', b'{"type":"trade","code":"btc"}'])
+async def test_messages_appended_together_are_kept_as_one_by_one(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path, odd: bytes
+) -> None:
+    """Same kinds, lines and counts, with and without one among them that is no data."""
+    raws = [frame.raw for number in range(40) for frame in (trade(number // 2), ticker(number))]
+    if odd:
+        raws.insert(33, odd)
+    async with opened(make_writer()) as writer:
+        kinds = [writer.append(Frame(raw, START_NS)) for raw in raws]
+        expected = writer.arrivals
+    one_by_one = [line for data in segment_bytes(tmp_path / "journal") for line in data.splitlines()]
+
+    async with opened(make_writer()) as writer:
+        together = Counter(writer.append_all(Frames(raws[:50], START_NS + HOUR_NS)))
+        together.update(writer.append_all(Frames(raws[50:], START_NS + HOUR_NS)))
+        counts = writer.arrivals
+    lines_ = [line for data in segment_bytes(tmp_path / "journal") for line in data.splitlines()]
+
+    def moved(line: bytes) -> bytes:
+        return re.sub(rb"(ts_received|arrival)\":(\d+)", lambda m: b'%b":%d' % (m[1], int(m[2]) + HOUR_NS), line)
+
+    assert together == Counter(kinds)
+    assert lines_ == one_by_one + [moved(line) for line in one_by_one]
+    assert (counts.duplicates, counts.late) == (expected.duplicates, 20)
+
+
+async def test_much_is_written_before_its_time(make_writer: Callable[..., JournalWriter]) -> None:
+    """With a minute between two syncs, four megabytes do not wait for it."""
+    frames = Frames([trade(number, more=b',"x":"%b"' % (b"x" * 40_000)).raw for number in range(120)], START_NS)
+    async with opened(make_writer(sync_interval_s=60)) as writer:
+        writer.append_all(frames)
+        await until(lambda: writer.synced_lines == 120)
 
 
 async def test_odd_arrivals_are_counted(make_writer: Callable[..., JournalWriter]) -> None:

@@ -66,7 +66,7 @@ def test_every_line_is_there_in_order_after_any_refusals(
     with tempfile.TemporaryDirectory() as name:
         writer = SegmentWriter(Path(name), "w", segment_bytes, Disk(list(limits), list(syncs)).open_segment)
         for first in range(0, len(lines), batch):
-            writer.add(lines[first : first + batch])
+            writer.add(*zip(*lines[first : first + batch], strict=True))
             for _ in range(len(limits) + len(syncs) + 1):
                 try:
                     writer.flush()
@@ -87,7 +87,7 @@ def test_every_line_is_there_in_order_after_any_refusals(
 def test_names_of_segments_sort_in_the_order_of_their_lines(tmp_path: Path) -> None:
     """Also of those that were begun after a refusal."""
     writer = SegmentWriter(tmp_path, "w", 60, Disk([30, 30], []).open_segment)
-    writer.add(line(number) for number in range(8))
+    writer.add(*zip(*(line(number) for number in range(8)), strict=True))
     for _ in range(3):
         try:
             writer.flush()

@@ -11,9 +11,12 @@ from typing import Any, Protocol, cast
 
 from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.errors import HomeNotWritableError
-from tickloop.ports import Disconnected, DiskShortage, Frame, Journal, SessionLog, TradeFeed
+from tickloop.ports import BatchFeed, Disconnected, DiskShortage, Frames, Journal, SessionLog
 
 _REPORT_EVERY_S = 1.0  # real
+
+_MOST_AT_ONCE = 250
+"""Messages given to the journal between two looks whether it is full: it holds no more than these above its limit."""
 
 _LONG_WAIT_S = 10.0
 """Real seconds without reading after which some may be lost: the exchange gives up on who does not take its messages,
@@ -52,7 +55,7 @@ class Missed(Protocol):
 
 
 async def collect(
-    feed: TradeFeed,
+    feed: BatchFeed,
     journal: Journal,
     sessions: SessionLog,
     report: Callable[[Collected], None],
@@ -119,7 +122,7 @@ class _Reader:
 
     def __init__(
         self,
-        feed: TradeFeed,
+        feed: BatchFeed,
         journal: Journal,
         sessions: SessionLog,
         tell: Callable[[], None],
@@ -136,17 +139,21 @@ class _Reader:
         self._missed = missed
 
     async def read(self) -> None:
-        state, journal = self._state, self._journal
         # The port promises an iterator; every feed gives a generator, whose socket must close before the journal does.
-        async with aclosing(cast("AsyncGenerator[Frame | Disconnected]", self._feed.frames())) as frames:
-            async for item in frames:
+        async with aclosing(cast("AsyncGenerator[Frames | Disconnected]", self._feed.batches())) as items:
+            async for item in items:
                 if isinstance(item, Disconnected):
                     await self._note_connection(item)
-                    continue
-                if journal.is_full:
-                    await self._wait_for_room()
-                state.kinds[journal.append(item)] += 1
-                state.last_ms = item.ts_received_ns // 1_000_000
+                else:
+                    await self._keep(item)
+
+    async def _keep(self, frames: Frames) -> None:
+        for at in range(0, len(frames.raws), _MOST_AT_ONCE):
+            if self._journal.is_full:
+                await self._wait_for_room()
+            part = Frames(frames.raws[at : at + _MOST_AT_ONCE], frames.ts_received_ns)
+            self._state.kinds.update(self._journal.append_all(part))
+            self._state.last_ms = frames.ts_received_ns // 1_000_000
 
     async def _wait_for_room(self) -> None:
         loop = asyncio.get_running_loop()

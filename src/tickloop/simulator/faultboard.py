@@ -91,6 +91,10 @@ class FaultBoard:
             del self._placed[one]
         return len(gone)
 
+    def is_placed(self, fault: Fault) -> bool:
+        """Tell whether this very fault is still on the board."""
+        return any(placed.fault is fault for placed in self._placed.values())
+
     def strike(
         self,
         kind: FaultKind,

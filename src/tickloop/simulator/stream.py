@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from tickloop.simulator.book import levelled
@@ -17,7 +16,7 @@ from tickloop.simulator.desk import Desk
 from tickloop.simulator.faultboard import Fault, FaultBoard
 from tickloop.simulator.market import SimulatedExchange, StreamEvent
 from tickloop.simulator.periods import SECOND_MS
-from tickloop.simulator.socket_faults import Distortion, Outgoing
+from tickloop.simulator.socket_faults import Distortion, Hold, Outgoing
 from tickloop.simulator.subscription import ALL, CANDLES, StreamRequest, Want
 from tickloop.simulator.wire import (
     Format,
@@ -74,6 +73,21 @@ class Subscriber:
         self.is_dropped = True
         self.drop()
 
+    def forget_queue(self) -> None:
+        """Throw away what waits: nobody writes it out any more, and nobody must wait until somebody does."""
+        while not self.queue.empty():
+            self.queue.get_nowait()
+            self.queue.task_done()
+
+    def hears_of(self, fault: Fault) -> bool:
+        """Tell whether a fault's program, market and type are those of this connection; an empty one is anybody's."""
+        if fault.user_agent not in self.user_agent:
+            return False
+        wants = self.request.wants if self.request is not None else ()
+        return not (fault.market or fault.type) or any(
+            fault.type in ("", want.type) and (fault.market in ("", want.code) or want.code == ALL) for want in wants
+        )
+
     @property
     def form(self) -> Format:
         return "DEFAULT" if self.request is None else self.request.form
@@ -98,10 +112,10 @@ class Hub:
         self._codes: set[str] = set()  # of what is wanted
         self._book_ms: dict[str, int] = {}
         self._candles_due: dict[str, int] = {}  # code -> end of the second whose trades no candle has told of yet
-        self._assets_due: list[tuple[int, AssetChange]] = []
+        self._assets_held: list[tuple[Hold, AssetChange]] = []
         self._sent_by_gone: Counter[tuple[str, str]] = Counter()
         self._told_to_gone: Counter[str] = Counter()  # by User-Agent, while another connection of it is open
-        self.on_arrival: Callable[[str], None] = lambda name: None
+        self.on_arrival: Callable[[str], None] = lambda _: None
         desk.listen(self._on_change)
         self.advance(clock.now_ms())
 
@@ -117,12 +131,12 @@ class Hub:
         self._subscribers.append(made)
         return made
 
-    @property
-    def is_under_maintenance(self) -> bool:
-        return self._board.holds("maintenance", self._clock.now_ms()) is not None
+    def is_under_maintenance(self, user_agent: str) -> bool:
+        return self._board.holds("maintenance", self._clock.now_ms(), user_agent=user_agent) is not None
 
     def remove(self, subscriber: Subscriber) -> None:
         self._subscribers.remove(subscriber)
+        subscriber.forget_queue()
         self._sent_by_gone += subscriber.sent
         if self._is_here(subscriber.user_agent):
             self._told_to_gone[subscriber.user_agent] += subscriber.told
@@ -191,13 +205,16 @@ class Hub:
 
     def on_fault(self, fault: Fault) -> None:
         """Do at once what a fault that was just ordered asks for."""
-        concerned = [one for one in self._subscribers if fault.user_agent in one.user_agent]
-        if fault.kind in ("drop", "maintenance") or (fault.kind == "gap" and fault.closes):
-            for subscriber in concerned:
+        breaks = fault.kind in ("drop", "maintenance") or (fault.kind == "gap" and fault.closes)
+        if not breaks and fault.kind != "half_open":
+            return
+        for subscriber in [one for one in self._subscribers if one.hears_of(fault)]:
+            if breaks:
                 subscriber.end()
-        elif fault.kind == "half_open":
-            for subscriber in concerned:
+            else:
                 subscriber.is_mute = True
+        # Counted as one strike, however many connections there were.
+        self._board.strike(fault.kind, market=fault.market, stream=fault.type, user_agent=fault.user_agent)
 
     def drop_all(self) -> int:
         """End every connection at once; give how many there were."""
@@ -230,7 +247,8 @@ class Hub:
 
     def next_ms(self) -> int | None:
         """Give the moment at which there is something to send again; None when there never is."""
-        moments = [*self._candles_due.values(), *(due_ms for due_ms, _ in self._assets_due)]
+        held = (hold.until_ms for hold, _ in self._assets_held)
+        moments = [*self._candles_due.values(), *(until_ms for until_ms in held if until_ms is not None)]
         moments += [at for one in self._subscribers if (at := one.distortion.next_ms) is not None]
         moments += [] if self._desk.next_ms is None else [self._desk.next_ms]
         ahead = (self._exchange.next_end_ms(self._at_ms), self._exchange.next_trade_ms(self._at_ms))
@@ -251,38 +269,41 @@ class Hub:
         self._tell_assets(at_ms)
 
     def _tell_assets(self, at_ms: int) -> None:
-        due = [one for one in self._assets_due if one[0] <= at_ms]
-        self._assets_due = [one for one in self._assets_due if one[0] > at_ms]
-        for due_ms, change in due:
-            self._send("myAsset", ALL, due_ms, partial(_asset_of, change, due_ms))
+        held, self._assets_held = self._assets_held, []
+        for hold, change in held:
+            if hold.is_over(at_ms, self._board):
+                self._tell_asset(change, at_ms if hold.until_ms is None else hold.until_ms)
+            else:
+                self._assets_held.append((hold, change))
+
+    def _tell_asset(self, change: AssetChange, at_ms: int) -> None:
+        self._send("myAsset", ALL, at_ms, lambda _: my_asset_frame(change, at_ms))
 
     def _on_change(self, change: OrderChange | AssetChange) -> None:
         """Tell the private side of what happened to its account."""
         self._clock.nudge()  # a fill may be printed, or news be put off, to before the next trade
-        if isinstance(change, AssetChange):
-            slow = self._board.strike("slow_asset")
-            self._assets_due.append((change.at_ms + (0 if slow is None else slow.for_ms), change))
-            self._tell_assets(change.at_ms)
-            return
-        for code in (change.order.market, ALL):
-            self._send("myOrder", code, change.at_ms, lambda _: my_order_frame(change))
+        if isinstance(change, OrderChange):
+            for code in (change.order.market, ALL):
+                self._send("myOrder", code, change.at_ms, lambda _: my_order_frame(change))
+        elif (slow := self._board.strike("slow_asset", stream="myAsset")) is not None:
+            self._assets_held.append((Hold(slow, change.at_ms), change))
+        else:
+            self._tell_asset(change, change.at_ms)
 
     def _tell_candles(self, code: str, end_ms: int) -> None:
         """Tell of the candles that the trades of the second before `end_ms` changed."""
         for kind in CANDLES:
-            self._send(kind, code, end_ms, lambda want: self._candle_frame(want, end_ms - 1, "REALTIME"))
+            self._send(kind, code, end_ms, lambda want: self._candle_frame(want, end_ms - 1, end_ms, "REALTIME"))
 
-    def _candle_frame(self, want: Want, at_ms: int, stream_type: StreamType) -> dict[str, Any] | None:
+    def _candle_frame(self, want: Want, at_ms: int, sent_ms: int, stream_type: StreamType) -> dict[str, Any] | None:
         candle = self._exchange.market(want.code).candles(CANDLES[want.type], None, 1, at_ms)
-        return candle_frame(want.code, want.type, candle, at_ms + 1, stream_type) if len(candle.ts_open) else None
+        return candle_frame(want.code, want.type, candle, sent_ms, stream_type) if len(candle.ts_open) else None
 
     def _publish(self, event: StreamEvent) -> None:
         code, at_ms = event.market, event.ts_ms
         # The time of sending in a frame is that of the event: the same run gives the same bytes at every speed.
-        skew = self._board.holds("clock_skew", at_ms)
-        sent_ms = at_ms if skew is None else at_ms + skew.offset_ms
-        self._send("trade", code, at_ms, lambda _: trade_frame(event, sent_ms, "REALTIME"))
-        self._send("ticker", code, at_ms, lambda _: ticker_frame(event.ticker, sent_ms, "REALTIME"))
+        self._send("trade", code, at_ms, lambda _: trade_frame(event, at_ms, "REALTIME"))
+        self._send("ticker", code, at_ms, lambda _: ticker_frame(event.ticker, at_ms, "REALTIME"))
         self._candles_due.setdefault(code, at_ms - at_ms % SECOND_MS + SECOND_MS)
         second = at_ms - at_ms % BOOK_EVERY_MS
         if ("orderbook", code) in self._wanted and self._book_ms.get(code) != second:
@@ -290,12 +311,12 @@ class Hub:
             self._send("orderbook", code, at_ms, lambda want: self._book_frame(want, at_ms, "REALTIME"))
 
     def _send(self, kind: str, code: str, at_ms: int, make: Callable[[Want], dict[str, Any] | None]) -> None:
-        made: dict[tuple[Format, int, Decimal], Outgoing | None] = {}
+        made: dict[tuple[Format, int, Decimal, int], Outgoing | None] = {}
         for subscriber, want in self._wanted.get((kind, code), ()):
-            key = (subscriber.form, want.depth, want.level)
+            skew_ms = self._skew_ms(subscriber, kind, code, at_ms)
+            key = (subscriber.form, want.depth, want.level, skew_ms)
             if key not in made:
-                frame = make(want)
-                made[key] = None if frame is None else Outgoing(frame_bytes(frame, key[0]), kind, code)
+                made[key] = _outgoing(make(want), subscriber.form, skew_ms)
             outgoing = made[key]
             if outgoing is not None:
                 self._queue(subscriber, subscriber.distortion.take(outgoing, at_ms))
@@ -306,17 +327,23 @@ class Hub:
         if subscriber.distortion.held > QUEUE_FRAMES:
             subscriber.end()
 
+    def _skew_ms(self, subscriber: Subscriber, kind: str, code: str, at_ms: int) -> int:
+        """Give by how much the time of sending is off in what a connection is told."""
+        skew = self._board.holds("clock_skew", at_ms, market=code, stream=kind, user_agent=subscriber.user_agent)
+        return 0 if skew is None else skew.offset_ms
+
     def _offer_snapshot(self, subscriber: Subscriber, want: Want, now_ms: int) -> None:
-        frame = self._snapshot(want, now_ms)
-        if frame is not None:
-            subscriber.offer(Outgoing(frame_bytes(frame, subscriber.form), want.type, want.code))
+        skew_ms = self._skew_ms(subscriber, want.type, want.code, now_ms)
+        outgoing = _outgoing(self._snapshot(want, now_ms), subscriber.form, skew_ms)
+        if outgoing is not None:
+            self._queue(subscriber, subscriber.distortion.take_snapshot(outgoing, now_ms))
 
     def _snapshot(self, want: Want, now_ms: int) -> dict[str, Any] | None:
         market = self._exchange.market(want.code)
         if want.type == "orderbook":
             return self._book_frame(want, now_ms, "SNAPSHOT")
         if want.type in CANDLES:
-            return self._candle_frame(want, now_ms, "SNAPSHOT")
+            return self._candle_frame(want, now_ms, now_ms, "SNAPSHOT")
         if want.type == "ticker":
             ticker = market.ticker(now_ms)
             return None if ticker is None else ticker_frame(ticker, now_ms, "SNAPSHOT")
@@ -330,10 +357,16 @@ class Hub:
         return None if found is None else orderbook_frame(found, stream_type, want.depth, want.level)
 
 
-def _asset_of(change: AssetChange, sent_ms: int, _want: Want) -> dict[str, Any]:
-    return my_asset_frame(change, sent_ms)
+def _outgoing(frame: dict[str, Any] | None, form: Format, skew_ms: int) -> Outgoing | None:
+    """Encode a message; its own time is moved, what it tells of is not."""
+    if frame is None:
+        return None
+    if skew_ms:
+        frame = {**frame, "timestamp": frame["timestamp"] + skew_ms}
+    return Outgoing(frame_bytes(frame, form), frame["type"], frame.get("code", ALL))
 
 
 def _last_of_each(wants: Iterable[Want]) -> list[Want]:
     """Give one want per type and market: naming one twice in a request does not double its stream."""
-    return list({(want.type, want.code): want for want in wants}.values())
+    last = {(want.type, want.code): want for want in wants}
+    return [want for want in last.values() if want.code == ALL or (want.type, ALL) not in last]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -13,27 +14,41 @@ from tickloop.simulator.auth import Gatekeeper
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.ratelimit import Limit, RateLimiter
 from tickloop.simulator.refusal import RefusedError
+from tickloop.simulator.rest import ORIGIN
 from tickloop.simulator.socket_faults import Outgoing
 from tickloop.simulator.stream import Hub, Subscriber
 from tickloop.simulator.subscription import StreamError, listing_object, parse_request
 
 CONNECTS = Limit("websocket-connect", 5)
 MESSAGES = (Limit("websocket-message", 5), Limit("websocket-message-minute", 100, per_s=60.0))
-"""Handshakes per address, and messages per connection, in market seconds."""
+"""Handshakes per address, of private ones per account, and messages per connection, in market seconds."""
 
 UP_EVERY_S = 10.0
+"""Real seconds between two `UP`. Source: Upbit developer centre, WebSocket, connection management."""
+
+MUTE_LOOK_S = 0.05
+"""Real seconds between two looks whether the client of a half-open connection has left it."""
+
 _UP = Outgoing(b'{"status":"UP"}')
 
 
 class WebSocketApi:
     """The public and the private socket."""
 
-    def __init__(self, hub: Hub, clock: MarketClock, gate: Gatekeeper, *, is_binary: bool, idle_s: float) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        clock: MarketClock,
+        gate: Gatekeeper,
+        *,
+        is_binary: bool,
+        idle_s: float,
+        up_every_s: float = UP_EVERY_S,
+    ) -> None:
         self._hub = hub
         self._gate = gate
-        self._idle_s = idle_s
         self._clock = clock
-        self._is_binary = is_binary
+        self._manners = _Manners(is_binary, idle_s, up_every_s)
         self._connects = RateLimiter()
         self._open: set[web.WebSocketResponse] = set()
 
@@ -43,29 +58,38 @@ class WebSocketApi:
         A private one needs a token at its handshake; without one it answers 401 (our choice: whether the exchange
         does, or opens and sends INVALID_AUTH, is not known).
         """
-        verdict = self._connects.take(CONNECTS, request.remote or "", self._clock.elapsed_s())
-        if not verdict.is_allowed:
-            return web.Response(status=429, text="Too many API requests.", headers={"Remaining-Req": verdict.header})
-        if self._hub.is_under_maintenance:  # how sockets behave then is not documented: our choice
+        refusal = self._refusal(request) if is_private else None
+        if (limited := self._over_budget(request, is_ours=is_private and refusal is None)) is not None:
+            return limited
+        user_agent = request.headers.get("User-Agent", "")
+        if self._hub.is_under_maintenance(user_agent):  # how sockets behave then is not documented: our choice
             return web.Response(status=503, text="Service Unavailable")
-        if is_private and (refusal := self._refusal(request)) is not None:
+        if refusal is not None:
             return refusal
-        socket = web.WebSocketResponse(autoping=False, max_msg_size=1 << 20)
+        socket = web.WebSocketResponse(autoping=False, autoclose=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         transport = request.transport
         subscriber = self._hub.subscriber(
-            request.headers.get("User-Agent", ""),
+            user_agent,
             lambda: transport.abort() if transport is not None else None,
             is_private=is_private,
         )
         self._open.add(socket)
         try:
-            await _Connection(
-                socket, subscriber, self._hub, self._clock, is_binary=self._is_binary, idle_s=self._idle_s
-            ).serve()
+            await _Connection(socket, transport, subscriber, self._hub, self._clock, self._manners).serve()
         finally:
             self._open.discard(socket)
         return socket
+
+    def _over_budget(self, request: web.Request, *, is_ours: bool) -> web.Response | None:
+        """Count a handshake: of the account's owner per account, of everybody else per address."""
+        is_from_browser = "Origin" in request.headers and not is_ours
+        limit = ORIGIN if is_from_browser else CONNECTS
+        client = "account" if is_ours else f"address {request.remote}"
+        verdict = self._connects.take(limit, client, self._clock.elapsed_s())
+        if verdict.is_allowed:
+            return None
+        return web.Response(status=429, text="Too many API requests.", headers={"Remaining-Req": verdict.header})
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         try:
@@ -84,23 +108,31 @@ class WebSocketApi:
                 task.cancel()
 
 
+@dataclass(frozen=True)
+class _Manners:
+    """How connections are treated; real seconds."""
+
+    is_binary: bool
+    idle_s: float
+    up_every_s: float
+
+
 class _Connection:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
         subscriber: Subscriber,
         hub: Hub,
         clock: MarketClock,
-        *,
-        is_binary: bool,
-        idle_s: float,
+        manners: _Manners,
     ) -> None:
-        self._idle_after_s = idle_s
         self._socket = socket
+        self._transport = transport
         self._subscriber = subscriber
         self._hub = hub
         self._clock = clock
-        self._is_binary = is_binary
+        self._manners = manners
         self._messages = RateLimiter()
         self._traffic_at = time.monotonic()
         self._up: asyncio.Task[None] | None = None
@@ -110,25 +142,40 @@ class _Connection:
         try:
             await self._read()
         finally:
-            self._hub.remove(self._subscriber)
             for task in (writer, self._up):
                 if task is not None:
                     task.cancel()
+            self._hub.remove(self._subscriber)
 
     async def _read(self) -> None:
         while not self._socket.closed:
             try:
-                message = await self._socket.receive(max(self._idle_after_s - self._idle_s(), 0.001))
+                message = await self._socket.receive(self._patience_s())
             except TimeoutError:
-                if self._idle_s() < self._idle_after_s:
+                if self._patience_s() is None or self._idle_s() < self._manners.idle_s:
                     continue
                 # The close code is not documented; a plain close is our choice.
                 await self._socket.close(code=WSCloseCode.OK, message=b"idle")
                 return
             self._traffic_at = time.monotonic()
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            if message.type is WSMsgType.CLOSE:
+                await self._part()
+                return
+            if message.type in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
             await self._take(message)
+
+    def _patience_s(self) -> float | None:
+        """Give for how long the next message may keep us waiting; None is for ever, on a half-open connection."""
+        return None if self._subscriber.is_mute else max(self._manners.idle_s - self._idle_s(), 0.001)
+
+    async def _part(self) -> None:
+        """Answer a client's goodbye; who is half open does not, and the client has to leave without."""
+        if not self._subscriber.is_mute:
+            await self._socket.close(drain=False)
+            return
+        while self._transport is not None and not self._transport.is_closing():
+            await asyncio.sleep(MUTE_LOOK_S)
 
     async def _take(self, message: WSMessage) -> None:
         if self._subscriber.is_mute:
@@ -148,6 +195,7 @@ class _Connection:
             raise StreamError("TOO_MANY_REQUEST", "Too many messages on this connection.")
         if text in ("PING", b"PING"):
             if self._up is None:
+                self._subscriber.offer(_UP)
                 self._up = asyncio.create_task(self._say_up())
             return
         request = parse_request(text, is_private=self._subscriber.is_private)
@@ -159,8 +207,8 @@ class _Connection:
 
     async def _say_up(self) -> None:
         while True:
+            await asyncio.sleep(self._manners.up_every_s)
             self._subscriber.offer(_UP)
-            await asyncio.sleep(UP_EVERY_S)
 
     async def _write(self) -> None:
         queue = self._subscriber.queue
@@ -178,10 +226,10 @@ class _Connection:
                 queue.task_done()
 
     async def _send(self, data: bytes) -> None:
-        if self._is_binary:
+        if self._manners.is_binary:
             await self._socket.send_bytes(data)
-        else:
-            await self._socket.send_str(data.decode())
+        else:  # a damaged message has bytes that no text frame can carry
+            await self._socket.send_str(data.decode(errors="replace"))
 
     def _idle_s(self) -> float:
         return time.monotonic() - self._traffic_at

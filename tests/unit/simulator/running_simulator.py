@@ -118,9 +118,16 @@ async def running(config: SimulatorConfig) -> AsyncIterator[Simulator]:
     await asyncio.wait([served, url], return_when=asyncio.FIRST_COMPLETED, timeout=DEADLINE_S)
     if served.done():
         served.result()
-    async with aiohttp.ClientSession() as http:
+    sockets: list[aiohttp.ClientWebSocketResponse] = []
+
+    class Socket(aiohttp.ClientWebSocketResponse):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            sockets.append(self)
+
+    async with aiohttp.ClientSession(ws_response_class=Socket) as http:
         try:
             yield Simulator(url.result(), http, stop)
         finally:
             stop.set()
-            await asyncio.wait_for(served, DEADLINE_S)
+            await asyncio.wait_for(asyncio.gather(served, *(socket.close() for socket in sockets)), DEADLINE_S)

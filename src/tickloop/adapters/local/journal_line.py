@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from tickloop.adapters.upbit.events import (
     CANDLES,
@@ -41,6 +43,9 @@ _STATE_KIND: dict[type, bytes] = {
 }
 _BRACE, _LINE_BREAK = b"}\n"
 _LONG = b"0" * 19  # no integer with fewer digits leaves int64
+_HEAD = b'{"type":'
+_MANY_BYTES = 8_192  # from here on numpy finds digits faster
+_TWO_TRUE = 0x0101
 
 
 class TradeLine(TradeEvent, frozen=True, kw_only=True, gc=False):
@@ -92,6 +97,36 @@ def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -
         ts_ms,
         zlib.crc32(raw),
     )
+
+
+def usual_lines_of(
+    messages: Sequence[bytes], events: Sequence[MarketEvent], ts_received_ns: int, arrival: int
+) -> list[bytes] | None:
+    """Make the lines of messages received together as `line_of` does, the first one with this `arrival`.
+
+    None when one of them is not as messages usually are (one line of ASCII, DEFAULT format, no very long number):
+    `line_of` takes each for itself. The checks are made on all at once, which is most of what this saves.
+    """
+    for raw in messages:
+        if raw[-1] != _BRACE or _LINE_BREAK in raw or not raw.startswith(_HEAD):
+            return None
+    text = b"".join(messages)
+    if not text.isascii() or _may_hold_long_integer(text):
+        return None
+    ours = b',"ts_received":%d,"arrival":%%d,"@timestamp":"%%b.%%03dZ",' % ts_received_ns + DOC_ID
+    trade, state = ours + b'trade:%b:%d"}\n', ours + b'%b:%b:%d:%08x"}\n'
+    lines: list[bytes] = []
+    for number, (raw, event) in enumerate(zip(messages, events, strict=True), arrival):
+        code = event.code.encode()
+        if isinstance(event, TradeEvent):
+            second, ms = divmod(event.trade_timestamp, 1000)
+            fields = trade % (number, _iso_second(second), ms, code, event.sequential_id)
+        else:
+            second, ms = divmod(event.timestamp, 1000)
+            kind, check = _STATE_KIND[type(event)], zlib.crc32(raw)
+            fields = state % (number, _iso_second(second), ms, kind, code, event.timestamp, check)
+        lines.append(raw[:-1] + fields)
+    return lines
 
 
 def repair_line(trade: Trade, ts_received_ns: int, arrival: int) -> bytes:
@@ -168,10 +203,25 @@ def _check_text(raw: bytes) -> None:
     try:
         if not raw.isascii():
             raw.decode()
-        if raw.translate(_DIGITS).rfind(_LONG) >= 0:  # `in` and `find` take longer over such a needle
+        if _may_hold_long_integer(raw):
             _check_integers(msgspec.json.decode(raw), "message")
     except BAD_JSON as exc:
         raise CorruptLineError(f"message {raw[:120]!r} cannot be read whole: {exc}") from exc
+
+
+def _may_hold_long_integer(text: bytes) -> bool:
+    """Tell whether there are 19 digits in a row; of a long text it may say so when there are 18.
+
+    That is looked at by pairs of characters: 19 digits hold nine whole pairs wherever they begin.
+    """
+    if len(text) < _MANY_BYTES:
+        return text.translate(_DIGITS).rfind(_LONG) >= 0  # `in` and `find` take longer over such a needle
+    characters = np.frombuffer(text, np.uint8, len(text) // 2 * 2)
+    digits = (characters - ord("0") < 10).view(np.uint16) == _TWO_TRUE
+    two = digits[1:] & digits[:-1]
+    four = two[2:] & two[:-2]
+    eight = four[4:] & four[:-4]
+    return bool((eight[1:] & digits[:-8]).any())
 
 
 def _check_integers(value: Any, path: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 from tickloop.adapters.local.segments import HOUR_NS, OpenSegment
 from tickloop.errors import DiskFullError
+
+_LINES_AT_ONCE = 1_000
+"""Lines joined for one write: a copy of all that waits would be as large as the queue."""
 
 
 class MakeSegment(Protocol):
@@ -34,7 +38,8 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._make_segment = make_segment
         self._segment: OpenSegment | None = None
-        self._waiting: list[tuple[int, bytes]] = []
+        self._waiting: list[bytes] = []
+        self._arrivals: list[int] = []  # of those that wait
         self._done = 0
         self.waiting_bytes = 0
         self.synced_lines = 0
@@ -48,11 +53,11 @@ class SegmentWriter:
         """Begin a segment."""
         self._segment = self._make_segment(self._folder, self._name, start_ns)
 
-    def add(self, lines: Iterable[tuple[int, bytes]]) -> None:
+    def add(self, arrivals: Iterable[int], lines: Sequence[bytes]) -> None:
         """Take lines, each with its `arrival`, for the next `flush`."""
-        before = len(self._waiting)
-        self._waiting.extend(lines)
-        self.waiting_bytes += sum(len(line) for _, line in self._waiting[before:])
+        self._waiting += lines
+        self._arrivals += arrivals
+        self.waiting_bytes += sum(map(len, lines))
 
     def flush(self) -> None:
         """Write and sync all that waits.
@@ -63,12 +68,12 @@ class SegmentWriter:
         """
         try:
             while self._done < len(self._waiting):
-                self._put(self._segment_for(*self._waiting[self._done]))
+                self._put(self._segment_for(self._arrivals[self._done], self._waiting[self._done]))
         finally:
             if self._done:
-                self.synced_arrival = self._waiting[self._done - 1][0]
-            self.waiting_bytes -= sum(len(line) for _, line in self._waiting[: self._done])
-            del self._waiting[: self._done]
+                self.synced_arrival = self._arrivals[self._done - 1]
+            self.waiting_bytes -= sum(map(len, self._waiting[: self._done]))
+            del self._waiting[: self._done], self._arrivals[: self._done]
             self.synced_lines += self._done
             self._done = 0
 
@@ -81,7 +86,8 @@ class SegmentWriter:
         batch = self._batch(segment)
         before = segment.size
         try:
-            segment.write(b"".join(batch))
+            for at in range(0, len(batch), _LINES_AT_ONCE):
+                segment.write(b"".join(batch[at : at + _LINES_AT_ONCE]))
             segment.sync()
         except DiskFullError:
             self._done += self._keep_whole(segment, batch, segment.size - before)
@@ -100,15 +106,14 @@ class SegmentWriter:
 
     def _batch(self, segment: OpenSegment) -> list[bytes]:
         """Give the waiting lines that belong to a segment: of its hour, up to its size, at least one."""
-        batch: list[bytes] = []
-        size = segment.size
-        for place in range(self._done, len(self._waiting)):
-            arrival, line = self._waiting[place]
-            if arrival // HOUR_NS != segment.hour or (size > 0 and size + len(line) > self._segment_bytes):
-                break
-            batch.append(line)
-            size += len(line)
-        return batch
+        # Arrivals rise, so the last of the hour tells of all before it.
+        last = bisect_left(self._arrivals, (segment.hour + 1) * HOUR_NS, self._done)
+        batch = self._waiting[self._done : last]
+        if segment.size + self.waiting_bytes <= self._segment_bytes:
+            return batch
+        ends = list(accumulate(map(len, batch), initial=segment.size))[1:]
+        fitting = bisect_right(ends, self._segment_bytes)
+        return batch[: fitting if segment.size else max(fitting, 1)]
 
     def _segment_for(self, arrival: int, line: bytes) -> OpenSegment:
         segment = self._segment

@@ -6,6 +6,7 @@ Source: Upbit developer centre, WebSocket reference: ticker, trade, orderbook, c
 from __future__ import annotations
 
 import decimal
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal, get_args
@@ -16,7 +17,8 @@ from msgspec import Meta
 INT64_MAX = 2**63 - 1
 _YEAR_9999_MS = 253_402_300_799_999
 
-Code = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,10}-[A-Z0-9]{1,20}$")]
+_CODE_PATTERN = r"^[A-Z0-9]{1,10}-[A-Z0-9]{1,20}\Z"  # `$` would let a line break pass
+Code = Annotated[str, Meta(pattern=_CODE_PATTERN)]
 Price = Annotated[float, Meta(gt=0)]
 Amount = Annotated[float, Meta(ge=0)]
 Millis = Annotated[int, Meta(ge=0, le=_YEAR_9999_MS)]
@@ -28,29 +30,65 @@ TakerSide = Literal["ASK", "BID"]
 
 # A rounded or cut quantity would break the ledger's exact sums, so anything inexact raises.
 _EXACT = decimal.Context(prec=40, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow])
-_ZERO, _UNITS = Decimal(0), Decimal(10**8)
+_quantize = _EXACT.quantize
+_ZERO, _UNITS, _UNIT = Decimal(0), Decimal(10**8), Decimal("1e-8")
 _MOST = Decimal(INT64_MAX) / _UNITS
+
+_CODE = re.compile(_CODE_PATTERN)
+_MOST_CODES = 4_096
+_codes: set[str] = set()
+
+
+def check_code(code: str) -> None:
+    """Check the code of a market, a new one by its pattern, one that was right before by a look.
+
+    The pattern takes longer than all other checks of a ticker. At most 4,096 codes are remembered, then none for a
+    moment.
+
+    Raises:
+        ValueError: it is no code; the message ends with the field's path, as those of msgspec do.
+    """
+    if code in _codes:
+        return
+    if _CODE.search(code) is None:
+        raise ValueError(f"Expected `str` matching regex {_CODE_PATTERN!r} - at `$.code`")
+    if len(_codes) >= _MOST_CODES:
+        _codes.clear()
+    _codes.add(code)
+
+
+def check_volume(volume: Decimal) -> None:
+    """Check that a quantity is a whole number of 1e-8, above 0 and within int64.
+
+    Raises:
+        ValueError: not finite, not positive, over int64, or with more than 8 decimals; the message names the value.
+    """
+    # Decimals all through, and no call that is not needed: every trade comes by here.
+    try:
+        if _ZERO < volume <= _MOST:
+            _quantize(volume, _UNIT)
+            return
+    except decimal.Inexact as exc:
+        raise ValueError(f"quantity {volume} has more than 8 decimals") from exc
+    except decimal.InvalidOperation:
+        pass  # what is no number cannot be compared
+    raise ValueError(f"quantity {volume} is not a number above 0 and below {_MOST:.0f}")
 
 
 def qty_e8_of(volume: Decimal) -> int:
     """Give a quantity in whole units of 1e-8.
 
     Raises:
-        ValueError: not finite, not positive, over int64, or with more than 8 decimals.
+        ValueError: as `check_volume`.
     """
-    # Decimals all through, and no call that is not needed: this is a tenth of the time that a trade takes to parse.
-    if volume.is_nan() or not _ZERO < volume <= _MOST:
-        raise ValueError(f"quantity {volume} is not a number above 0 and below {_MOST:.0f}")
-    try:
-        return int(_EXACT.to_integral_exact(_EXACT.multiply(volume, _UNITS)))
-    except decimal.DecimalException as exc:
-        raise ValueError(f"quantity {volume} has more than 8 decimals") from exc
+    check_volume(volume)
+    return int(_EXACT.multiply(volume, _UNITS))
 
 
 class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="trade"):
     """One trade. `ask_bid` is the side of the taker; `trade_volume` is exact, as in the JSON text."""
 
-    code: Code
+    code: str
     trade_price: Price
     trade_volume: Decimal
     ask_bid: TakerSide
@@ -61,7 +99,12 @@ class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     stream_type: str | None = None
 
     def __post_init__(self) -> None:
-        qty_e8_of(self.trade_volume)
+        if self.code not in _codes:
+            check_code(self.code)
+        try:
+            check_volume(self.trade_volume)
+        except ValueError as exc:
+            raise ValueError(f"{exc} - at `$.trade_volume`") from exc
 
     @property
     def qty_e8(self) -> int:
@@ -71,7 +114,7 @@ class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
 class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ticker"):
     """The rolling summary of one market; no trade."""
 
-    code: Code
+    code: str
     timestamp: Millis
     trade_timestamp: Millis
     trade_price: Price
@@ -82,6 +125,10 @@ class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field
     acc_trade_volume_24h: Amount | None = None
     market_state: str | None = None  # PREVIEW, ACTIVE or DELISTED
     stream_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in _codes:
+            check_code(self.code)
 
 
 class OrderbookUnit(msgspec.Struct, frozen=True):
@@ -94,13 +141,17 @@ class OrderbookUnit(msgspec.Struct, frozen=True):
 class OrderbookEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="orderbook"):
     """The whole book as far as it is sent, best first; never a change to an earlier one."""
 
-    code: Code
+    code: str
     timestamp: Millis
     total_ask_size: Amount
     total_bid_size: Amount
     orderbook_units: tuple[OrderbookUnit, ...]
     level: float = 0
     stream_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in _codes:
+            check_code(self.code)
 
 
 class CandleEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

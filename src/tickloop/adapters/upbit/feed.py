@@ -10,7 +10,7 @@ from tickloop.adapters.upbit.merge import Merge
 from tickloop.adapters.upbit.pace import CONNECTS, Pace
 from tickloop.adapters.upbit.subscription import PUBLIC_TYPES, Subscription, assign
 from tickloop.errors import UsageError
-from tickloop.ports import Clock, Disconnected, Frame
+from tickloop.ports import Clock, Disconnected, Frame, Frames
 
 USER_AGENT = "tickloop"
 
@@ -19,7 +19,9 @@ CODES_PER_CONNECTION = 100
 
 
 class UpbitFeed:
-    """Implements `ports.AdjustableFeed`. It reconnects without limit until the iterator is closed or cancelled.
+    """Implements `ports.AdjustableFeed` and `ports.BatchFeed`.
+
+    It reconnects without limit until the iterator is closed or cancelled.
 
     All that it receives goes through one queue of 10,000 messages; when the consumer is slower than that, the sockets
     are not read and TCP holds the exchange back. `Disconnected.markets` is empty while the feed has one connection.
@@ -72,6 +74,11 @@ class UpbitFeed:
             RejectedError, AuthError: the exchange refuses the subscription itself.
             ExchangeError: the address is not the exchange's.
         """
+        self._merge = Merge(self._clock)
+        return self._merge.frames(lambda: self._links)
+
+    def batches(self) -> AsyncGenerator[Frames | Disconnected, None]:
+        """Do as `frames`, as many messages at a time as have come together."""
         self._merge = Merge(self._clock)
         return self._merge.items(lambda: self._links)
 

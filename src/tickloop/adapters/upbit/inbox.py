@@ -6,21 +6,21 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from tickloop.ports import Disconnected, Frame
+from tickloop.ports import Disconnected, Frames
 
-Item = Frame | Disconnected
+Item = Frames | Disconnected
 
-_MOST_ITEMS = 10_000
+_MOST_MESSAGES = 10_000
 
 
 class Inbox:
     """A queue of batches with one consumer.
 
-    It takes whole batches while it holds fewer than `most` items; then connections wait for room before they look at
-    their sockets again, so nothing is dropped and it is the exchange that waits.
+    It takes whole batches while it holds fewer than `most` messages; then connections wait for room before they look
+    at their sockets again, so nothing is dropped and it is the exchange that waits.
     """
 
-    def __init__(self, most: int = _MOST_ITEMS) -> None:
+    def __init__(self, most: int = _MOST_MESSAGES) -> None:
         self._most = most
         self._batches: deque[Sequence[Item]] = deque()
         self._held = 0
@@ -38,7 +38,7 @@ class Inbox:
         if not batch:
             return
         self._batches.append(batch)
-        self._held += len(batch)
+        self._held += _weight(batch)
         self._has_items.set()
         if self._held >= self._most:
             self._has_room.clear()
@@ -56,7 +56,11 @@ class Inbox:
             self._has_items.clear()
             await self._has_items.wait()
         batch = self._batches.popleft()
-        self._held -= len(batch)
+        self._held -= _weight(batch)
         if self._held < self._most:
             self._has_room.set()
         return batch
+
+
+def _weight(batch: Sequence[Item]) -> int:
+    return sum(len(item.raws) if isinstance(item, Frames) else 1 for item in batch)

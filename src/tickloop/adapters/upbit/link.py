@@ -19,7 +19,7 @@ from tickloop.adapters.upbit.inbox import Inbox, Item
 from tickloop.adapters.upbit.pace import MESSAGES, Pace, backoff_delays
 from tickloop.adapters.upbit.refusals import asked_to_wait_s, process_exception, sift
 from tickloop.errors import RetryableError
-from tickloop.ports import Clock, Disconnected, Frame
+from tickloop.ports import Clock, Disconnected, Frames
 
 FIRST_DELAY_S = 0.5
 PING_TEXT_S = 60.0
@@ -179,12 +179,11 @@ class Link:
         refusal = None
         if not all(head.startswith(_DATA_HEAD) for head in heads):
             batch, refusal = sift(batch)
-        items: list[Item] = [Frame(raw, ts_ns) for raw in batch]
-        if self._idle is not None and items:
-            self._idle.saw(_kinds(heads), time.monotonic(), ts_ms)
-        if len(self._known) < len(self._requested):
-            items = self._with_new(items, batch, ts_ms)
-        inbox.put(items)
+        if batch:
+            if self._idle is not None:
+                self._idle.saw(_kinds(heads), time.monotonic(), ts_ms)
+            is_known = len(self._known) >= len(self._requested)
+            inbox.put([Frames(batch, ts_ns)] if is_known else self._with_new(batch, ts_ns))
         if refusal is not None:
             raise socket_error_of(refusal)
 
@@ -213,15 +212,16 @@ class Link:
     def _new_markets(self) -> tuple[str, ...]:
         return tuple(market for market in self._requested if market not in self._known)
 
-    def _with_new(self, items: list[Item], batch: list[bytes], ts_ms: int) -> list[Item]:
+    def _with_new(self, batch: list[bytes], ts_ns: int) -> list[Item]:
         """Put the beginning of new markets before the first message of any of them."""
         new = self._new_markets()
         marks = [b'"%b"' % market.encode() for market in new]
         for at, raw in enumerate(batch):
             if any(mark in raw for mark in marks):
                 self._known = frozenset(self._requested)
-                return [*items[:at], Disconnected(None, ts_ms, _NEW, new), *items[at:]]
-        return items
+                before = [Frames(batch[:at], ts_ns)] if at else []
+                return [*before, Disconnected(None, ts_ns // 1_000_000, _NEW, new), Frames(batch[at:], ts_ns)]
+        return [Frames(batch, ts_ns)]
 
     def _note_loss(self, exc: Exception) -> float:
         """Note why the connection is gone; give the real seconds for which the exchange wants to be left alone."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 
 from tickloop.adapters.upbit.inbox import Inbox, Item
 from tickloop.adapters.upbit.link import Link
-from tickloop.ports import Clock, Frame
+from tickloop.ports import Clock, Disconnected, Frame, Frames
 
 
 class Merge:
@@ -36,6 +37,16 @@ class Merge:
         task.add_done_callback(self._ending.discard)
         task.cancel()
 
+    async def frames(self, links: Callable[[], Iterable[Link]]) -> AsyncGenerator[Frame | Disconnected, None]:
+        """Do as `items`, message by message."""
+        async with aclosing(self.items(links)) as items:
+            async for item in items:
+                if isinstance(item, Disconnected):
+                    yield item
+                    continue
+                for raw in item.raws:
+                    yield Frame(raw, item.ts_received_ns)
+
     async def items(self, links: Callable[[], Iterable[Link]]) -> AsyncGenerator[Item, None]:
         """Start these links and yield until one fails, which raises, or the iterator is closed, which ends them all."""
         self.is_running = True
@@ -47,7 +58,7 @@ class Merge:
                 batch = await self._inbox.take()
                 for item in batch:
                     yield item
-                self._clock.finished(sum(isinstance(one, Frame) for one in batch))
+                self._clock.finished(sum(len(one.raws) for one in batch if isinstance(one, Frames)))
         finally:
             self.is_running = False
             running = list(self._tasks)
@@ -65,4 +76,4 @@ class Merge:
 
 
 def _moment_ms(item: Item) -> int:
-    return item.ts_received_ns // 1_000_000 if isinstance(item, Frame) else item.until_ms
+    return item.ts_received_ns // 1_000_000 if isinstance(item, Frames) else item.until_ms

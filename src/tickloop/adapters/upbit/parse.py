@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -57,6 +58,17 @@ def parse_frame(raw: bytes | str) -> MarketEvent | StatusEvent | ExchangeErrorEv
         return _EVENTS.decode(raw)
     except BAD_JSON as exc:
         return _parse_other(raw, _EVENTS, exc)
+
+
+def parse_usual(messages: Sequence[bytes]) -> list[MarketEvent] | None:
+    """Read messages of the public stream as long as all are data in DEFAULT format, which nearly all of them are.
+
+    None when one is not: `parse_frame` tells each for itself.
+    """
+    try:
+        return list(map(_EVENTS.decode, messages))
+    except BAD_JSON:
+        return None
 
 
 def parse_private_frame(raw: bytes | str) -> PrivateEvent | StatusEvent | ExchangeErrorEvent:

@@ -66,4 +66,4 @@ class UpbitPrivateFeed:
             RejectedError: it refuses the subscription.
             ExchangeError: the address is not the exchange's.
         """
-        return Merge(self._clock).items(lambda: (self._link,))
+        return Merge(self._clock).frames(lambda: (self._link,))
