@@ -159,11 +159,10 @@ class App:
             sync_interval_s=collect.sync_interval_s,
             queue_frames=collect.queue_frames,
             min_free_bytes=collect.min_free_bytes,
-            watch=self.arrivals,
+            watch=self._arrivals(),
         ).open()
 
-    @cached_property
-    def arrivals(self) -> ArrivalWatch:
+    def _arrivals(self) -> ArrivalWatch:
         """Give what the collector remembers of the newest trades, those at the end of its journal first."""
         from tickloop.adapters.local.journal_tail import last_trades
         from tickloop.domain.arrivals import ArrivalWatch
@@ -178,8 +177,12 @@ class App:
 
         return FileSessionLog(self.paths.journal / "sessions.log")
 
-    def repairs(self, notifier: Notifier) -> Repairs:
-        """Give the repair of what the stream misses; to be made before the collector's first connection."""
+    def repairs(self, has_kept: Callable[[str, int], bool]) -> Repairs:
+        """Give the repair of what the stream misses; to be made before the collector's first connection.
+
+        Args:
+            has_kept: tells of a market's trade that it is in the journal.
+        """
         from tickloop.adapters.local.gaps import FileGapLog
         from tickloop.adapters.local.journal_tail import last_received_ms
         from tickloop.services.extract_marks import extract_marker
@@ -191,9 +194,9 @@ class App:
             self.raw,
             self.clock,
             FileGapLog(self.paths.journal / "gaps.json"),
-            notifier,
+            self.notifier,
             seen_until=self.sessions().ends(last_line_ms),
-            has_seen=self.arrivals.has_seen,
+            has_kept=has_kept,
             mark_extract=extract_marker(self),
         )
 
