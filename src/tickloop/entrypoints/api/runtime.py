@@ -129,8 +129,11 @@ class ServingRuntime:
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
-        except* TickloopError as failed:
-            raise failed.exceptions[0] from failed
+        except ExceptionGroup as failed:  # not `except*`: Python 3.11.2 wraps what is raised in it in another group
+            ours, others = failed.split(TickloopError)
+            if ours is None or others is not None:
+                raise
+            raise ours.exceptions[0] from failed
         await self.store_waiting()
 
     async def read_feed(self) -> None:
