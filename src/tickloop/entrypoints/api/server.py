@@ -50,8 +50,11 @@ async def serve_api(
                 telling = group.create_task(_tell(runtime, url_of(sock), ready))
                 await stop.wait()
                 telling.cancel()
-        except* TickloopError as failed:
-            raise failed.exceptions[0] from failed
+        except ExceptionGroup as failed:  # not `except*`: Python 3.11.2 wraps what is raised in it in another group
+            ours, others = failed.split(TickloopError)
+            if ours is None or others is not None:
+                raise
+            raise ours.exceptions[0] from failed
 
 
 async def run_api(app: FastAPI, sock: socket.socket, stop: asyncio.Event) -> None:
