@@ -53,6 +53,17 @@ def test_lost_markets_are_told_while_others_come(watchdog: Watchdog, notifier: F
     assert notifier.messages[0].startswith("1 markets are not received for 60 s")
 
 
+def test_markets_that_are_not_received_at_the_first_look_have_their_time_too(
+    watchdog: Watchdog, notifier: FakeNotifier
+) -> None:
+    """A start over several connections: a machine that has been up for hours does not make it an alert."""
+    for now_s in (21_000, 21_060, 21_061):
+        watchdog.look_at_stream(now_s, now_s, ("KRW-BTC",), may_be_silent=False)
+        told = list(notifier.told)
+
+        assert told == ([("alert", "stream_down")] if now_s > 21_060 else [])
+
+
 def test_rising_dead_letters_are_told_and_taken_back_after_a_minute(watchdog: Watchdog, notifier: FakeNotifier) -> None:
     """A few now and then are not worth a word."""
     for now_s, dead in ((0, 0), (30, 9), (61, 9), (95, 18), (100, 19), (140, 19), (161, 19)):

@@ -27,7 +27,7 @@ class Watchdog:
         self._told: set[str] = set()
         self._messages = -1
         self._moved_at = 0.0
-        self._whole_at = 0.0
+        self._whole_at: float | None = None
         self._dead: deque[tuple[float, int]] = deque()
 
     def look_at_disk(self, shortage: DiskShortage | None) -> None:
@@ -47,7 +47,7 @@ class Watchdog:
         """
         if messages != self._messages or may_be_silent:
             self._messages, self._moved_at = messages, now_s
-        if not lost or may_be_silent:
+        if not lost or may_be_silent or self._whole_at is None:
             self._whole_at = now_s
         if now_s - self._moved_at > self._stream_down_s:
             words = f"no message for {self._stream_down_s:g} s; the stream reconnects by itself"
