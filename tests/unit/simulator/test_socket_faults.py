@@ -109,7 +109,9 @@ def test_order_does_not_depend_on_how_often_it_is_asked(
         out_seldom += seldom.take(frame, at_ms)
         out_often += often.take(frame, at_ms)
     while (next_ms := often.next_ms) is not None:
-        out_often += often.release(next_ms)
+        given_then = often.release(next_ms)
+        assert given_then
+        out_often += given_then
     out_seldom += seldom.release(FOR_EVER)
 
     assert out_often == out_seldom
@@ -178,11 +180,11 @@ def test_swap_is_of_one_kind_and_market_and_does_not_wait_for_ever() -> None:
     first = [
         *distortion.take(message(0), 0),
         *distortion.take(message(1, "ticker"), 1),
-        *distortion.take(message(2), 2),
-        *distortion.take(message(3, "trade", "KRW-ETH"), 3),
+        *distortion.take(message(2, "trade", "KRW-ETH"), 2),
+        *distortion.take(message(3), 3),
     ]
 
-    assert numbers(first) == [2, 0, 3]
+    assert numbers(first) == [2, 3, 0]
     assert distortion.next_ms == 1 + LONGEST_SWAP_MS
     assert distortion.release(LONGEST_SWAP_MS) == []
     assert numbers(distortion.release(1 + LONGEST_SWAP_MS)) == [1]
