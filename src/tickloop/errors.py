@@ -13,6 +13,8 @@ TickloopError                    exit code 1: the message says what was wrong an
 │   ├── PortInUseError
 │   ├── SchemaTooNewError        the database was written by a newer Tickloop
 │   └── MissingExtraError        an optional dependency is not installed
+├── StoreError                   a server of ours refused: which one, at which setting, and the remedy
+│   └── StoreAwayError           it cannot be reached or is overloaded: the same call may succeed later
 ├── ExchangeError                the exchange said no, or said nothing
 │   ├── RetryableError           a read may be repeated after `retry_after_s`
 │   ├── RejectedError            the request was understood and refused; `name` is the exchange's own
@@ -52,6 +54,14 @@ class CheckFailedError(TickloopError):
 
 
 class OperatorError(TickloopError):
+    pass
+
+
+class StoreError(TickloopError):
+    pass
+
+
+class StoreAwayError(StoreError):
     pass
 
 

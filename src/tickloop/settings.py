@@ -22,7 +22,7 @@ from tickloop.errors import SettingsError
 DEFAULT_HOME = Path("~/.local/share/tickloop/main")
 SETTINGS_FILE = "tickloop.toml"
 
-SECRETS = ("_key", "token", "webhook_url")
+SECRETS = ("_key", "token", "password", "webhook_url")
 """How the names of settings end whose values are never shown."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -157,6 +157,57 @@ class DashboardSettings(_Section):
     port: int = Field(default=8501, ge=1, le=65_535, description="port")
 
 
+class OpensearchSettings(_Section):
+    """The raw event store of the cluster profile."""
+
+    url: str = Field(default="http://127.0.0.1:9200", description="address of OpenSearch, https in a cluster")
+    user: str | None = Field(default=None, description="user; none where security is off")
+    password: SecretStr | None = Field(default=None, description="password of the user; never shown")
+    ca_file: Path | None = Field(default=None, description="certificate of the authority that signed the server's")
+    index_prefix: str = Field(
+        default="tickloop", pattern=r"^[a-z][a-z0-9-]{0,60}$", description="how the names of our indices begin"
+    )
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="seconds until a request is given up")
+    keep_days: int = Field(default=30, ge=1, description="days after which the index of a day is deleted")
+
+
+class PostgresSettings(_Section):
+    """The warehouse of the cluster profile."""
+
+    host: str = Field(default="127.0.0.1", description="address of PostgreSQL, or the folder of its socket")
+    port: int = Field(default=5432, ge=1, le=65_535, description="port")
+    database: str = Field(default="tickloop", description="database")
+    user: str = Field(default="tickloop", description="user; it owns the tables and nothing else")
+    password: SecretStr | None = Field(default=None, description="password of the user; never shown")
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        default="prefer", description="as libpq means it; verify-full in a cluster"
+    )
+    ca_file: Path | None = Field(default=None, description="certificate of the authority that signed the server's")
+    connect_timeout_s: int = Field(default=10, ge=1, le=600, description="seconds until a connection is given up")
+
+
+class S3Settings(_Section):
+    """The lake of the cluster profile."""
+
+    endpoint: str | None = Field(default=None, description="address of the S3 server; none is Amazon's own")
+    region: str = Field(default="us-east-1", description="region of the bucket")
+    bucket: str = Field(default="tickloop", min_length=3, max_length=63, description="bucket of the lake")
+    prefix: str = Field(default="lake", description="folder in the bucket")
+    access_key: SecretStr | None = Field(default=None, description="access key; never shown")
+    secret_key: SecretStr | None = Field(default=None, description="secret key; never shown")
+    ca_file: Path | None = Field(default=None, description="certificate of the authority that signed the server's")
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="seconds until a request is given up")
+
+
+class MlflowSettings(_Section):
+    """Experiments and registry of the cluster profile."""
+
+    url: str = Field(default="http://127.0.0.1:5000", description="address of the MLflow server")
+    user: str | None = Field(default=None, description="user; none where the server asks for none")
+    password: SecretStr | None = Field(default=None, description="password of the user; never shown")
+    timeout_s: float = Field(default=30.0, gt=0, le=600, description="seconds until a request is given up")
+
+
 class Settings(BaseSettings):
     """All settings of one home. Unknown keys fail; `None` means off, never "the default"."""
 
@@ -168,7 +219,9 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    profile: Literal["laptop"] = Field(default="laptop", description="which adapters stand behind the ports")
+    profile: Literal["laptop", "cluster"] = Field(
+        default="laptop", description="which adapters stand behind the ports: files, or servers"
+    )
     home: Path = Field(default=DEFAULT_HOME, description="folder of all state")
     markets: tuple[str, ...] = Field(
         default=("KRW-BTC", "KRW-ETH"), description="markets to collect, forecast and trade"
@@ -187,6 +240,10 @@ class Settings(BaseSettings):
     strategy: StrategySettings = StrategySettings()
     serve: ServeSettings = ServeSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    opensearch: OpensearchSettings = OpensearchSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    s3: S3Settings = S3Settings()
+    mlflow: MlflowSettings = MlflowSettings()
 
     @field_validator("markets")
     @classmethod

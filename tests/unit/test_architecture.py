@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tickloop"
 ALLOWED = {
     "errors": set(),
     "domain": {"errors", "domain"},
-    "ports": {"errors", "domain"},
+    "ports": {"errors", "domain", "ports"},
     "settings": {"errors", "domain"},
     "services": {"errors", "domain", "ports", "settings", "services"},
     "adapters": {"errors", "domain", "ports", "adapters"},
@@ -37,6 +37,12 @@ OWNERS = {
     "mlflow": {"adapters/mlflow"},
     "sqlite3": {"adapters/local", "simulator"},  # the simulated exchange keeps its own account
     "pyarrow": {"adapters/local"},
+    "opensearchpy": {"adapters/opensearch"},
+    "psycopg": {"adapters/postgres"},
+    "adbc_driver_postgresql": {"adapters/postgres"},
+    "boto3": {"adapters/s3"},
+    "botocore": {"adapters/s3"},
+    "airflow": {"entrypoints/dags"},
     "httpx": {"adapters/upbit", "adapters/webhook", "entrypoints/demo", "entrypoints/dashboard"},
     "websockets": {"adapters/upbit"},
     "aiohttp": {"adapters/upbit", "simulator"},

@@ -1,0 +1,123 @@
+"""Where raw events, trades and tables are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from tickloop.domain.market import Trade
+from tickloop.domain.tables import Table
+from tickloop.domain.window import Window
+
+
+@dataclass(frozen=True)
+class RawRead:
+    """Trades of a window from the raw store.
+
+    Attributes:
+        trades: a TRADE frame in trade order, one row per trade_id (the line of lowest arrival).
+        lines: trade lines seen for market and window, repeats included.
+        repeats: lines left out because their trade_id had come before.
+        dead: lines that could not be read since the last read; they were copied to the dead letter.
+    """
+
+    trades: pl.DataFrame
+    lines: int
+    repeats: int
+    dead: int
+
+
+class RawStore(Protocol):
+    """Raw events, append only."""
+
+    def read(self, market: str, window: Window) -> RawRead:
+        """Read the trades whose event time lies in the window."""
+
+    def append_repairs(self, trades: Sequence[Trade]) -> int:
+        """Append trades fetched from REST, in exchange order, and sync them; give the number of lines written."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of lines that were handed to an event sink, all of them answered.
+
+    Attributes:
+        created: lines stored by this call.
+        known: lines that an earlier delivery had stored; nothing changed.
+        refused: position of a line -> why it can never be stored; for the dead letter.
+    """
+
+    created: int
+    known: int
+    refused: Mapping[int, str]
+
+
+class EventSink(Protocol):
+    """Where journal lines are delivered. A line is known by its `doc_id`, so a repeated delivery changes nothing."""
+
+    def deliver(self, lines: Sequence[bytes]) -> Delivery:
+        """Store lines of the journal, each with its `doc_id`; return when every one is stored, known or refused.
+
+        What the sink asks to send later is sent again inside, with back-off.
+
+        Raises:
+            StoreAwayError: the sink is away or stays overloaded; any of the lines may be stored: deliver all again.
+            StoreError: the sink refuses us altogether (credentials, a setting); deliver all again once that is mended.
+        """
+
+    def close(self) -> None: ...
+
+
+class Lake(Protocol):
+    """One Parquet object per market and hour; a put replaces the whole object at once."""
+
+    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
+        """Write a TRADE frame; give its size in bytes. An empty frame is written too: it says that nothing came."""
+
+    def get(self, market: str, hour: Window, columns: Sequence[str] | None = None) -> pl.DataFrame | None:
+        """Give the TRADE frame of an hour, or only these columns in the table's order; None when it was never written.
+
+        Raises:
+            DataError: the object is not readable, or not of this market and hour.
+            UsageError: TRADE has no such column.
+        """
+
+
+class Warehouse(Protocol):
+    """Tables of `domain.tables`, cut by windows."""
+
+    def replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
+        """Replace the rows of one market whose time lies in the window, in one transaction; give the rows written.
+
+        Raises:
+            DataError: if a row lies outside market or window, or a required value is missing or not finite.
+        """
+
+    def upsert(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert rows, replacing those of the same key, in one transaction."""
+
+    def add_new(self, table: Table, rows: pl.DataFrame) -> int:
+        """Insert the rows whose key is not there yet (first write wins); give how many were new."""
+
+    def read(
+        self,
+        table: Table,
+        market: str | None = None,
+        window: Window | None = None,
+        *,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Read rows in order of time, then key; all markets when None; only the `last` n by time when given."""
+
+    def close(self) -> None: ...
+
+
+class WindowLock(Protocol):
+    """One runner per step, market and window, across processes; freed when its process dies."""
+
+    def hold(self, step: str, market: str, window: Window) -> AbstractContextManager[bool]:
+        """Enter with True when the lock was free, False when another runner has it (do nothing then)."""
