@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tickloop.simulator.recording import CHECKSUMS, load_recording
+from tickloop.simulator.prices.recording import CHECKSUMS, load_recording
 
 SOURCE = "Lazydok/quantbt"  # the only one of the candle files' sources that is shipped; MIT
 START, END = "2023-12-31T15:00:00+00:00", "2024-03-31T15:01:00+00:00"  # first quarter of 2024 in Korea

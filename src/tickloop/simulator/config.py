@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tickloop.domain.market import is_market
 from tickloop.errors import SettingsError
-from tickloop.simulator.faultboard import Fault
+from tickloop.simulator.faults.board import Fault
 
 SMP_DEFAULTS = ("none", "cancel_maker")
 

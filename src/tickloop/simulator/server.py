@@ -14,29 +14,29 @@ from aiohttp import web
 
 from tickloop.domain.window import DAY_MS, HOUR_MS, to_datetime
 from tickloop.errors import HomeBusyError, HomeNotWritableError, OperatorError, PortInUseError, UsageError
-from tickloop.simulator.auth import Gatekeeper
+from tickloop.simulator.account.desk import Desk
+from tickloop.simulator.account.quotes import ExchangeQuotes
+from tickloop.simulator.account.state import Store
 from tickloop.simulator.clock import MarketClock
 from tickloop.simulator.config import SimulatorConfig
-from tickloop.simulator.control import ControlApi
-from tickloop.simulator.days import TradeSource
-from tickloop.simulator.desk import Desk
-from tickloop.simulator.fault_orders import FaultOrders
-from tickloop.simulator.faultboard import FaultBoard
-from tickloop.simulator.faults import planned_gaps
-from tickloop.simulator.gapfile import GapFile
-from tickloop.simulator.generator import GeneratedMarkets
-from tickloop.simulator.made_markets import SEEDED, market_codes
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.price_files import load_file
-from tickloop.simulator.private import PrivateSide
-from tickloop.simulator.public import PublicSide
-from tickloop.simulator.quotes import ExchangeQuotes
-from tickloop.simulator.recording import RECORDINGS, Recording, load_recording
-from tickloop.simulator.rest import RestApi
-from tickloop.simulator.state import Store
-from tickloop.simulator.stepping import Stepper, ids_of, random_id
-from tickloop.simulator.stream import Hub
-from tickloop.simulator.websocket import WebSocketApi
+from tickloop.simulator.control.api import ControlApi
+from tickloop.simulator.control.fault_orders import FaultOrders
+from tickloop.simulator.control.gapfile import GapFile
+from tickloop.simulator.control.stepping import Stepper, ids_of, random_id
+from tickloop.simulator.faults.board import FaultBoard
+from tickloop.simulator.prices.days import TradeSource
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.prices.gaps import planned_gaps
+from tickloop.simulator.prices.generator import GeneratedMarkets
+from tickloop.simulator.prices.made_markets import SEEDED, market_codes
+from tickloop.simulator.prices.price_files import load_file
+from tickloop.simulator.prices.recording import RECORDINGS, Recording, load_recording
+from tickloop.simulator.protocol.auth import Gatekeeper
+from tickloop.simulator.protocol.private import PrivateSide
+from tickloop.simulator.protocol.public import PublicSide
+from tickloop.simulator.protocol.rest import RestApi
+from tickloop.simulator.protocol.stream import Hub
+from tickloop.simulator.protocol.websocket import WebSocketApi
 
 FLUSH_DEADLINE_S = 2.0
 CLOSE_DEADLINE_S = 0.5

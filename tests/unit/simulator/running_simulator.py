@@ -16,9 +16,9 @@ import jwt
 import polars as pl
 
 from tickloop.simulator.config import SimulatorConfig
-from tickloop.simulator.generator import GeneratedDays
-from tickloop.simulator.made_markets import SEEDED
-from tickloop.simulator.recording import CANDLE_COLUMNS, Recording, recording_of
+from tickloop.simulator.prices.generator import GeneratedDays
+from tickloop.simulator.prices.made_markets import SEEDED
+from tickloop.simulator.prices.recording import CANDLE_COLUMNS, Recording, recording_of
 from tickloop.simulator.server import serve
 
 START_MS = 1_772_600_400_000  # 2026-03-04T05:00:00Z

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from tickloop.errors import CorruptRecordingError, UsageError
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.periods import every_minutes
-from tickloop.simulator.price_files import load_file
-from tickloop.simulator.tape import CHANGES, SIDES
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.prices.periods import every_minutes
+from tickloop.simulator.prices.price_files import load_file
+from tickloop.simulator.prices.tape import CHANGES, SIDES
 
 DATA = Path(__file__).parents[2] / "data" / "upbit-ws-2021"
 WORDS = {"BID": "BUY", "ASK": "SELL"}

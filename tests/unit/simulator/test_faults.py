@@ -7,11 +7,11 @@ from hashlib import sha256
 import pytest
 
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
-from tickloop.simulator.faults import Gap, planned_gaps
-from tickloop.simulator.generator import GeneratedMarkets
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.recording import load_recording
-from tickloop.simulator.truth import tape_rows, truth
+from tickloop.simulator.control.truth import tape_rows, truth
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.prices.gaps import Gap, planned_gaps
+from tickloop.simulator.prices.generator import GeneratedMarkets
+from tickloop.simulator.prices.recording import load_recording
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
 

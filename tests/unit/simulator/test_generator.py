@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +16,12 @@ from running_simulator import config_in, running
 from tickloop.domain.rules import tick_size
 from tickloop.domain.window import DAY_MS, HOUR_MS
 from tickloop.errors import DataError, SettingsError, UsageError
-from tickloop.simulator.generator import GeneratedDays, GeneratedMarkets
-from tickloop.simulator.made_markets import END_MS, FIRST_DAY_MS, market_codes, markets_of, spans_of
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.periods import DAYS, MONTHS, WEEKS, every_minutes
-from tickloop.simulator.tape import SIDES
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.prices.generator import GeneratedDays, GeneratedMarkets
+from tickloop.simulator.prices.made_markets import END_MS, FIRST_DAY_MS, market_codes, markets_of, spans_of
+from tickloop.simulator.prices.market import SimulatedMarket
+from tickloop.simulator.prices.periods import DAYS, MONTHS, WEEKS, Period, every_minutes
+from tickloop.simulator.prices.tape import SIDES
 
 DAY = 1_772_582_400_000  # 2026-03-04T00:00Z
 SEED = 7
@@ -287,6 +289,35 @@ async def test_listed_and_delisted_markets_come_and_go_for_clients(tmp_path: Pat
     assert known == 200
     assert all(candle["timestamp"] >= DAY + 120_000 for candle in candles)
     assert tickers[0]["market"] == "KRW-S002"
+
+
+async def test_page_that_takes_hundreds_of_days_holds_up_nobody(tmp_path: Path) -> None:
+    """Others are answered while its days are made, not after the last of them."""
+    async with running(config_in(tmp_path, recording="seeded", markets=("KRW-BTC",), start_ms=DAY)) as sim:
+        asked = asyncio.create_task(sim.get("/v1/candles/weeks", market="KRW-BTC", count=20))
+        others = 0
+        while not asked.done():
+            others += (await sim.get("/control/clock"))[0] == 200
+        status, rows = await asked
+
+    assert (status, len(rows)) == (200, 20)
+    assert others > 5
+
+
+@pytest.mark.parametrize("period", [DAYS, WEEKS, MONTHS])
+def test_candles_of_days_that_were_made_before_make_no_day_anew(period: Period) -> None:
+    """Nor do they drive out the day that the stream is in."""
+    days = GeneratedDays("KRW-S100", SEED)
+    market = SimulatedMarket(days, SEED)
+    today, now_ms = days.day(DAY), DAY + HOUR_MS
+
+    made = list(market.make_days(period, None, 3, now_ms))
+    misses = days.whole.cache_info().misses
+    found = market.candles(period, None, 3, now_ms)
+
+    assert len(found.ts_open) == 3
+    assert misses == len(made) == days.whole.cache_info().misses
+    assert days.day(DAY) is today
 
 
 @pytest.mark.parametrize(

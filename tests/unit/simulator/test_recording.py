@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tickloop.errors import CorruptRecordingError, UsageError
-from tickloop.simulator.recording import CANDLE_COLUMNS, TRADE_COLUMNS, load_recording, recording_of
+from tickloop.simulator.prices.recording import CANDLE_COLUMNS, TRADE_COLUMNS, load_recording, recording_of
 
 MINUTE = 1_705_881_600_000  # 2024-01-22T00:00Z
 ROW = {

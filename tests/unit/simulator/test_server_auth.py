@@ -9,7 +9,7 @@ import jwt
 import pytest
 from jwt.warnings import InsecureKeyLengthWarning
 
-from tickloop.simulator.auth import Gatekeeper, Nonces, hash_of, hashable_texts
+from tickloop.simulator.protocol.auth import Gatekeeper, Nonces, hash_of, hashable_texts
 from tickloop.simulator.refusal import RefusedError
 
 ACCESS, SECRET = "test-access", "test-secret-of-forty-characters-0123456789"

@@ -11,6 +11,10 @@ import aiohttp
 import pytest
 from running_simulator import DEADLINE_S, HOLE, MINUTE_MS, START_MS, Simulator, config_in, running
 
+from tickloop.domain.window import to_datetime
+
+END_MS = START_MS + 8 * MINUTE_MS
+
 LAST = {"type": "ticker", "codes": ["KRW-ETH"], "is_only_snapshot": True}
 """A type whose snapshot shows that nothing more comes of the types before it."""
 
@@ -32,10 +36,10 @@ async def test_last_message_of_a_candle_is_the_candle_of_rest(tmp_path: Path, ki
         first = await message(socket)
         await simulator.clock(run=True)
         told = [first]
-        while told[-1]["timestamp"] < START_MS + 8 * MINUTE_MS:
+        while told[-1]["timestamp"] < END_MS:
             told.append(await message(socket))
         await simulator.clock(run=False)
-        rest = await candles(simulator, path, count=200)
+        rest = await candles(simulator, path, count=200, to=f"{to_datetime(END_MS):%Y-%m-%dT%H:%M:%SZ}")
         await socket.close()
 
     last = {one["candle_date_time_utc"]: one for one in told}

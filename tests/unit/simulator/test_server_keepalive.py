@@ -17,16 +17,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from running_simulator import ACCESS, DEADLINE_S, MINUTE_MS, SECRET, START_MS, config_in, running, small_recording
 
-from tickloop.simulator.auth import Gatekeeper
+from tickloop.simulator.account.desk import Desk
+from tickloop.simulator.account.quotes import ExchangeQuotes
+from tickloop.simulator.account.state import Store
 from tickloop.simulator.clock import MarketClock
-from tickloop.simulator.desk import Desk
-from tickloop.simulator.faultboard import FaultBoard
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.quotes import ExchangeQuotes
-from tickloop.simulator.socket_faults import Outgoing
-from tickloop.simulator.state import Store
-from tickloop.simulator.stream import Hub
-from tickloop.simulator.websocket import UP_EVERY_S, WebSocketApi
+from tickloop.simulator.faults.board import FaultBoard
+from tickloop.simulator.faults.on_sockets import Outgoing
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.protocol.auth import Gatekeeper
+from tickloop.simulator.protocol.stream import Hub
+from tickloop.simulator.protocol.websocket import UP_EVERY_S, WebSocketApi
 
 NOTHING = {"type": "trade", "codes": ["KRW-NONE"]}
 LIST = [{"ticket": "t"}, {"method": "LIST_SUBSCRIPTIONS"}]

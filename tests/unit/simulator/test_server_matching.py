@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickloop.simulator.account import Account, Holding
-from tickloop.simulator.book import Level
-from tickloop.simulator.desk import Desk
-from tickloop.simulator.matching import accept, fill_resting, is_passed_by, match
-from tickloop.simulator.order import Order, order_object
-from tickloop.simulator.placing import Ticket, check_rules, parse_ticket
+from tickloop.simulator.account.balances import Account, Holding
+from tickloop.simulator.account.desk import Desk
+from tickloop.simulator.account.matching import accept, fill_resting, is_passed_by, match
+from tickloop.simulator.account.order import Order, order_object
+from tickloop.simulator.account.placing import Ticket, check_rules, parse_ticket
+from tickloop.simulator.account.state import Counts, Store
+from tickloop.simulator.prices.book import Level
 from tickloop.simulator.refusal import RefusedError
-from tickloop.simulator.state import Counts, Store
 
 AT_MS = 1_772_600_801_317  # 2026-03-04T05:06:41.317Z
 FEE = Decimal("0.0005")

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickloop.simulator.account import Account, Holding, plain
-from tickloop.simulator.book import Level
-from tickloop.simulator.changes import AssetChange, OrderChange
-from tickloop.simulator.desk import Desk
-from tickloop.simulator.faultboard import Fault, FaultBoard
-from tickloop.simulator.matching import accept, match
-from tickloop.simulator.order import OpenFilter, Order
-from tickloop.simulator.placing import parse_ticket
+from tickloop.simulator.account.balances import Account, Holding, plain
+from tickloop.simulator.account.changes import AssetChange, OrderChange
+from tickloop.simulator.account.desk import Desk
+from tickloop.simulator.account.matching import accept, match
+from tickloop.simulator.account.order import OpenFilter, Order
+from tickloop.simulator.account.placing import parse_ticket
+from tickloop.simulator.account.state import Store
+from tickloop.simulator.faults.board import Fault, FaultBoard
+from tickloop.simulator.prices.book import Level
 from tickloop.simulator.refusal import RefusedError
-from tickloop.simulator.state import Store
 
 AT_MS = 1_772_600_801_317  # 2026-03-04T05:06:41.317Z
 FEE = Decimal("0.0005")
@@ -321,6 +321,55 @@ def test_slow_cancel_answers_at_once_and_takes_effect_later(stores: list[Store])
     assert (answer["state"], again["state"], before, due_ms) == ("wait", "wait", "wait", AT_MS + 100)
     assert (room.state(uuid), room.desk.next_ms) == ("cancel", None)
     assert room.kinds()[-1] == (uuid, "cancel")
+
+
+def test_slow_cancel_without_a_time_waits_until_its_fault_is_cleared(stores: list[Store]) -> None:
+    """It takes effect at the first moment after that."""
+    board = FaultBoard()
+    number = board.add(Fault(kind="slow_cancel"), AT_MS)
+    room = Room(stores[0], board, "none")
+    uuid = room.limit("bid", 131_250_000, "0.002")
+    room.desk.cancel(uuid, None, AT_MS)
+
+    room.desk.advance(AT_MS + 1_000_000)
+    before, due_ms = room.state(uuid), room.desk.next_ms
+    board.clear(number)
+    room.desk.advance(AT_MS + 1_000_001)
+
+    assert (before, due_ms, room.state(uuid)) == ("wait", None, "cancel")
+    assert room.told[-1].at_ms == AT_MS + 1_000_001
+
+
+@pytest.mark.parametrize(("for_ms", "due_ms"), [(100, AT_MS + 100), (0, AT_MS + 150)])
+def test_slow_cancel_and_what_follows_it_outlive_a_kill(stores: list[Store], for_ms: int, due_ms: int) -> None:
+    """A desk on the same store goes on with it; a fault without a time is gone with the one before."""
+    fields = {"new_ord_type": "limit", "new_volume": "remain_only", "new_price": "131249000"}
+    killed = Room(stores[0], FaultBoard([Fault(kind="slow_cancel", for_ms=for_ms, count=2)]), "none")
+    plain_one, old = (killed.limit("bid", 131_250_000, volume) for volume in ("0.001", "0.002"))
+    killed.desk.cancel(plain_one, None, AT_MS)
+    new = killed.desk.cancel_and_new({"prev_order_uuid": old, **fields}, AT_MS)["new_order_uuid"]
+
+    room = Room(stores[0], FaultBoard(), "none")
+    room.desk.advance(AT_MS - 1)  # a stream goes on from before the kill
+    before = [room.state(uuid) for uuid in (plain_one, old)]
+    room.desk.advance(AT_MS + 150)
+
+    assert before == ["wait", "wait"]
+    assert [room.state(uuid) for uuid in (plain_one, old, new)] == ["cancel", "cancel", "wait"]
+    assert room.desk.order(new, None)["volume"] == "0.002"
+    assert {one.at_ms for one in room.told} == {due_ms}
+    assert stores[0].cancels() == []
+
+
+def test_cancel_of_an_order_that_fills_first_is_forgotten_on_disk(stores: list[Store]) -> None:
+    """What a kill after that leaves does nothing to the order."""
+    room = Room(stores[0], FaultBoard([Fault(kind="slow_cancel", for_ms=100)]), "none")
+    uuid = room.limit("bid", 131_250_000, "0.002")
+    room.desk.cancel(uuid, None, AT_MS)
+
+    room.desk.on_trade("KRW-BTC", 131_249_000.0, AT_MS + 50)
+
+    assert (room.state(uuid), room.desk.next_ms, stores[0].cancels()) == ("done", None, [])
 
 
 def test_test_order_is_checked_like_any_other_and_kept_nowhere(room: Room) -> None:

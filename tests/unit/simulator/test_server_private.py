@@ -12,7 +12,7 @@ import pytest
 from running_simulator import MINUTE_MS, START_MS, Simulator, config_in, running
 
 from tickloop.errors import DataError, SchemaTooNewError
-from tickloop.simulator.state import Store
+from tickloop.simulator.account.state import Store
 
 WHOLE = {"start_ms": START_MS + 20 * MINUTE_MS, "speed": 100_000.0}
 
@@ -205,6 +205,21 @@ async def test_order_on_a_full_disk_is_a_server_error_and_was_not_taken(tmp_path
     assert "cannot be written" in refused[0][1]["error"]["message"]
     assert missing["error"]["name"] == "order_not_found"
     assert Decimal(accounts[0]["locked"]) == n * Decimal("131065.5")
+
+
+def test_account_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """Schema 1 had no cancels on their way; its balance and orders stay."""
+    path = tmp_path / "account.sqlite"
+    with contextlib.closing(Store(path, Decimal(5))):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.executescript("drop table cancel; pragma user_version = 1")
+
+    with contextlib.closing(Store(path, Decimal(9))) as store:
+        store.keep_cancel("one", b"{}")
+        found = store.account().holding("KRW").available, store.cancels()
+
+    assert found == (Decimal(5), [b"{}"])
 
 
 @pytest.mark.parametrize("is_newer", [False, True])

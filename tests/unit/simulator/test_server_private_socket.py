@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from running_simulator import DEADLINE_S, MINUTE_MS, START_MS, Simulator, config_in, running
 
-from tickloop.simulator.faultboard import Fault
+from tickloop.simulator.faults.board import Fault
 
 # fmt: off
 FIELDS = [

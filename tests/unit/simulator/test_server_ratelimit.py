@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tickloop.simulator.ratelimit import Limit, Penalties, RateLimiter
+from tickloop.simulator.protocol.ratelimit import Limit, Penalties, RateLimiter
 
 
 def test_window_starts_anew_at_each_whole_second() -> None:

@@ -12,11 +12,11 @@ from aiohttp.test_utils import make_mocked_request
 from running_simulator import MINUTE_MS, START_MS, Simulator, config_in, running
 
 from tickloop.errors import DataError, UsageError
-from tickloop.simulator.control import ControlApi
-from tickloop.simulator.fault_orders import fault_of_json, fault_of_text
-from tickloop.simulator.faultboard import Fault, FaultBoard
-from tickloop.simulator.faults import Gap
-from tickloop.simulator.gapfile import GapFile
+from tickloop.simulator.control.api import ControlApi
+from tickloop.simulator.control.fault_orders import fault_of_json, fault_of_text
+from tickloop.simulator.control.gapfile import GapFile
+from tickloop.simulator.faults.board import Fault, FaultBoard
+from tickloop.simulator.prices.gaps import Gap
 
 WHOLE = {"start_ms": START_MS + 20 * MINUTE_MS, "speed": 100_000.0}
 CANDLE = "/v1/candles/minutes/1?market=KRW-BTC"

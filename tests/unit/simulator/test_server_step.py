@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from running_simulator import DEADLINE_S, MINUTE_MS, START_MS, Simulator, config_in, running
 
+from tickloop.simulator.account.state import Counts
 from tickloop.simulator.config import SimulatorConfig
-from tickloop.simulator.state import Counts
-from tickloop.simulator.stepping import ids_of
+from tickloop.simulator.control.stepping import ids_of
 
 NAME = "test/1"
 """The User-Agent of `Simulator.subscribe`."""

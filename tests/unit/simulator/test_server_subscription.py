@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickloop.simulator.subscription import ALL, CANDLES, StreamError, Want, listing_object, parse_request
+from tickloop.simulator.protocol.subscription import ALL, CANDLES, StreamError, Want, listing_object, parse_request
 
 _WORDS = st.sampled_from(["t", "trade", "orderbook", "KRW-BTC", "KRW-BTC.7", "SIMPLE", "LIST_SUBSCRIPTIONS"])
 _NAMES = st.sampled_from(["ticket", "type", "codes", "format", "method", "level", "is_only_snapshot"])

@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 from running_simulator import DEADLINE_S, MINUTE_MS, START_MS, config_in, running, small_recording
 
-from tickloop.simulator.faultboard import FaultBoard
-from tickloop.simulator.market import SimulatedExchange
-from tickloop.simulator.socket_faults import Distortion, Outgoing
-from tickloop.simulator.stream import Subscriber
+from tickloop.simulator.faults.board import FaultBoard
+from tickloop.simulator.faults.on_sockets import Distortion, Outgoing
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.protocol.subscriber import Subscriber
 
 TRADES = {"type": "trade", "codes": ["KRW-BTC", "KRW-ETH", "KRW-NONE"], "is_only_realtime": True}
 

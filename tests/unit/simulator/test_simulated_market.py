@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tickloop.domain.bars import build_bars
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS
 from tickloop.errors import UnknownMarketError
-from tickloop.simulator.faults import Gap
-from tickloop.simulator.market import SimulatedExchange, SimulatedMarket
-from tickloop.simulator.periods import every_minutes
-from tickloop.simulator.recording import load_recording
+from tickloop.simulator.prices.exchange import SimulatedExchange
+from tickloop.simulator.prices.gaps import Gap
+from tickloop.simulator.prices.market import SimulatedMarket
+from tickloop.simulator.prices.periods import every_minutes
+from tickloop.simulator.prices.recording import load_recording
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
 FIRST = 1_704_034_800_000  # 2023-12-31T15:00Z, where the recording begins

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickloop.simulator.faultboard import KINDS, Fault, FaultBoard
-from tickloop.simulator.socket_faults import LONGEST_SWAP_MS, Distortion, Outgoing
+from tickloop.simulator.faults.board import KINDS, Fault, FaultBoard
+from tickloop.simulator.faults.on_sockets import LONGEST_SWAP_MS, Distortion, Outgoing
 
 PROGRAM = "test/1"
 SUBJECTS = [("trade", "KRW-BTC"), ("trade", "KRW-ETH"), ("ticker", "KRW-BTC"), ("myOrder", "KRW-BTC")]

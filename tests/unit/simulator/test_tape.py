@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tickloop.domain.bars import build_bars
 from tickloop.domain.window import MINUTE_MS
-from tickloop.simulator.recording import CANDLE_COLUMNS, TRADE_COLUMNS, Recording, load_recording, recording_of
-from tickloop.simulator.tape import CHANGES, SIDES, Tape, trades_as_recorded, trades_from_candles
+from tickloop.simulator.prices.recording import CANDLE_COLUMNS, TRADE_COLUMNS, Recording, load_recording, recording_of
+from tickloop.simulator.prices.tape import CHANGES, SIDES, Tape, trades_as_recorded, trades_from_candles
 
 MINUTE = 1_705_881_600_000  # 2024-01-22T00:00Z
 ONE_WEEK = 10_000  # candles

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickloop.simulator.upcoming import Upcoming
+from tickloop.simulator.prices.upcoming import Upcoming
 
 TIMES = st.lists(st.integers(0, 50), max_size=8).map(sorted)
 

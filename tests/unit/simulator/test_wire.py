@@ -9,24 +9,21 @@ import numpy as np
 import pytest
 
 from tickloop.domain.market import Change, Side
-from tickloop.simulator.book import Book, Level, make_book
-from tickloop.simulator.candles import Candles
-from tickloop.simulator.days import Extreme
-from tickloop.simulator.market import StreamEvent
-from tickloop.simulator.tape import SIDES, Tape
-from tickloop.simulator.ticker import Ticker
-from tickloop.simulator.wire import (
-    Format,
+from tickloop.simulator.prices.book import Book, Level, make_book
+from tickloop.simulator.prices.candles import Candles
+from tickloop.simulator.prices.days import Extreme
+from tickloop.simulator.prices.market import StreamEvent
+from tickloop.simulator.prices.tape import SIDES, Tape
+from tickloop.simulator.prices.ticker import Ticker
+from tickloop.simulator.protocol.formats import Format, frame_bytes
+from tickloop.simulator.protocol.wire_rest import (
     candle_objects,
-    frame_bytes,
     market_objects,
-    orderbook_frame,
     orderbook_object,
-    ticker_frame,
     ticker_object,
-    trade_frame,
     trade_objects,
 )
+from tickloop.simulator.protocol.wire_stream import orderbook_frame, ticker_frame, trade_frame
 
 TS = 1_772_600_801_291  # 2026-03-04T05:06:41Z
 SENT = 1_772_600_801_347

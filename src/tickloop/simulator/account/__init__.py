@@ -1,0 +1,1 @@
+"""The one account: orders, their matching, balances, and what is kept of them."""

@@ -1,0 +1,1 @@
+"""The hand on the simulator: clock steps, faults, truth and status."""

@@ -1,0 +1,1 @@
+"""The exchange's REST and WebSocket protocol, as clients see it."""
