@@ -16,7 +16,7 @@ ALLOWED = {
     "services": {"errors", "domain", "ports", "settings", "services"},
     "adapters": {"errors", "domain", "ports", "adapters"},
     "simulator": {"errors", "domain", "simulator"},
-    "bootstrap": {"errors", "domain", "ports", "settings", "services", "adapters"},
+    "bootstrap": {"errors", "domain", "ports", "settings", "services", "adapters", "bootstrap"},
     "entrypoints": {
         "errors",
         "domain",
@@ -32,11 +32,12 @@ ALLOWED = {
 """Room -> rooms that it may import. `__init__` and `__main__` stand outside."""
 
 OWNERS = {
-    "numba": {"domain/kernel.py"},
+    "numba": {"domain/kernel.py", "domain/kernel_bytes.py"},
+    "llvmlite": {"domain/kernel_bytes.py"},
     "lightgbm": {"adapters/lightgbm"},
     "mlflow": {"adapters/mlflow"},
     "sqlite3": {"adapters/local", "simulator"},  # the simulated exchange keeps its own account
-    "pyarrow": {"adapters/local"},
+    "pyarrow": {"adapters/common"},
     "opensearchpy": {"adapters/opensearch"},
     "psycopg": {"adapters/postgres"},
     "adbc_driver_postgresql": {"adapters/postgres"},

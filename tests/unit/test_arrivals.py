@@ -2,10 +2,12 @@
 
 import tracemalloc
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickloop.domain.arrivals import LATE_MS, ArrivalCounts, ArrivalWatch
+from tickloop.domain.arrival_kernel import pass_usual
+from tickloop.domain.arrivals import LATE_MS, ArrivalCounts, ArrivalWatch, TradeRows
 
 TRADES = st.lists(
     st.tuples(st.sampled_from(["KRW-BTC", "KRW-ETH"]), st.integers(0, 30), st.integers(0, 50), st.integers(0, 100_000)),
@@ -96,3 +98,25 @@ def test_counts_equal_those_of_a_plain_count(trades: list[tuple[str, int, int, i
         late += delay_ms > LATE_MS
 
     assert watch.counts == ArrivalCounts(duplicates, out_of_order, late)
+
+
+@given(TRADES, st.integers(1, 5), st.integers(0, 60))
+def test_compiled_code_counts_and_remembers_as_one_by_one(
+    trades: list[tuple[str, int, int, int]], remembered: int, cut: int
+) -> None:
+    """In two parts, with repeats, late ones and any order."""
+    plain, fast = ArrivalWatch(remembered), ArrivalWatch(remembered, pass_usual)
+    now_ms = LATE_MS + 25
+
+    for start, part in ((0, trades[:cut]), (cut, trades[cut:])):
+        noted = [(market, number, ts, start + at, at % 3 == 0) for at, (market, number, ts, _) in enumerate(part)]
+        plain.note_all(noted, now_ms)
+        columns = [
+            np.array(one, np.int64) for one in zip(*((fast.row_of(m), *rest) for m, *rest in noted), strict=True)
+        ]
+        fast.note_rows(TradeRows(*columns or [np.empty(0, np.int64)] * 5), now_ms)
+
+    assert fast.counts == plain.counts
+    for market in ("KRW-BTC", "KRW-ETH"):
+        found = [fast.arrival_of(market, number) for number in range(31)]
+        assert found == [plain.arrival_of(market, number) for number in range(31)]

@@ -20,13 +20,16 @@ from tickloop.adapters.local.dead_letter import DeadLetter
 from tickloop.adapters.local.files import writing
 from tickloop.adapters.local.journal_tail import last_received_ms, last_trades
 from tickloop.adapters.local.journal_writer import JournalWriter
+from tickloop.adapters.local.line_kernel import CompiledLineMaker
 from tickloop.adapters.local.segments import OpenSegment, list_segments
 from tickloop.domain.arrivals import ArrivalCounts
+from tickloop.domain.packed import Packed
 from tickloop.errors import HomeBusyError, HomeNotWritableError
 from tickloop.ports import DiskShortage, Frame, Frames
 
 START_NS = START_MS * 1_000_000
 HOUR_NS = 3_600_000_000_000
+ARRIVAL = re.compile(rb'"arrival":\d+,')
 
 KILLED = """
 import asyncio, sys, threading
@@ -123,6 +126,41 @@ def lines(folder: Path) -> list[dict[str, object]]:
     found = [segment.path.read_bytes() for segment in list_segments(folder)]
     assert all(data.endswith(b"\n") or not data for data in found)
     return [msgspec.json.decode(line) for data in found for line in data.splitlines()]
+
+
+async def test_packed_messages_give_the_lines_of_single_ones(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """Also around unusual and unreadable ones; the counts are the same too."""
+    usual = [(trade if number % 3 else ticker)(number).raw for number in range(60)]
+    pretty = trade(61).raw.replace(b",", b", ")
+    raws = [*usual[:20], b"{}", pretty, *usual[20:], b'{"status":"UP"}', usual[5], trade(0, START_MS - 100_000).raw]
+    plain, fast = make_writer(), make_writer(line_maker=CompiledLineMaker())
+    kinds = []
+
+    for writer, batch in ((plain, raws), (fast, Packed.of(raws))):
+        async with opened(writer):
+            kinds.append(writer.append_all(Frames(batch, START_NS)))
+    written = [one for one in segment_bytes(tmp_path / "journal") if one]
+
+    assert len(written) == 2
+    first, second = ([ARRIVAL.sub(b"", line) for line in one.splitlines()] for one in written)
+    assert first == second
+    assert kinds[0] == kinds[1] == {"trade": 43, "ticker": 20, "dead": 1, "status": 1}
+    assert plain.arrivals == fast.arrivals == ArrivalCounts(duplicates=1, out_of_order=1, late=1)
+
+
+async def test_batch_of_unusual_messages_is_kept_whole(
+    make_writer: Callable[..., JournalWriter], tmp_path: Path
+) -> None:
+    """After a few the compiled code is not started again."""
+    raws = [trade(number).raw.replace(b",", b", ") for number in range(40)]
+
+    async with opened(make_writer(line_maker=CompiledLineMaker())) as writer:
+        kinds = writer.append_all(Frames(Packed.of(raws), START_NS))
+
+    assert kinds == {"trade": 40}
+    assert [line["sequential_id"] for line in lines(tmp_path / "journal")] == list(range(40))
 
 
 async def test_everything_appended_is_there_in_order_after_close(

@@ -16,14 +16,35 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RULES = Path(__file__).parent
 
+_njit = cast("Callable[..., Any]", numba.njit)  # its stubs leave out some of its options
+
 
 def kernel(function: F) -> F:
     """Compile a pure function over scalars and arrays; the machine code is cached beside the source.
 
     No fastmath: sums must give the same bits in training, serving, back-test and bot.
     """
-    setattr(config, "CACHE_LOCATOR_CLASSES", f"{__name__}.BesideSource,{__name__}.InUserFolder")  # noqa: B010 (untyped)
+    _set_cache()
     return cast("F", numba.njit(cache=True, error_model="numpy")(function))
+
+
+def _set_cache() -> None:
+    setattr(config, "CACHE_LOCATOR_CLASSES", f"{__name__}.BesideSource,{__name__}.InUserFolder")  # noqa: B010 (untyped)
+
+
+def scanner(function: F) -> F:
+    """Compile as `kernel` does, without counting references to arrays: such a function can make no array.
+
+    The counting is atomic and done around every call that hands on an array: for functions that look at a few bytes
+    each it takes several times as long as they do.
+    """
+    _set_cache()
+    return cast("F", _njit(cache=True, error_model="numpy", _nrt=False)(function))
+
+
+def inlined(function: F) -> F:
+    """Compile as part of each `scanner` that calls it."""
+    return cast("F", _njit(error_model="numpy", _nrt=False, forceinline=True)(function))
 
 
 @lru_cache(maxsize=8)

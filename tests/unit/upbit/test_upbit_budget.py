@@ -24,7 +24,7 @@ from fakes import FixedClock
 from tickloop.adapters.local.clock import SystemClock
 from tickloop.adapters.upbit.budget import Budget
 from tickloop.adapters.upbit.budget_state import CANCEL_ALL, ORDER, QUOTATION_GROUPS, GroupLimit
-from tickloop.simulator.ratelimit import Limit, RateLimiter
+from tickloop.simulator.protocol.ratelimit import Limit, RateLimiter
 
 HOUR_S = 3_600.0
 

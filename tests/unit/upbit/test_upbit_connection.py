@@ -12,8 +12,10 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from tickloop.adapters.upbit.connection import Address, Connection, dial
+from tickloop.adapters.upbit.connection import Address, Connection, TakePacked, dial
 from tickloop.adapters.upbit.wire import frame_end, take_messages
+from tickloop.adapters.upbit.wire_kernel import take_packed
+from tickloop.domain.packed import Packed
 from upbit_fakes import FakeStream
 
 SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -107,14 +109,18 @@ async def drain(connection: Connection) -> list[bytes]:
 
 
 @SEEDED
-@given(st.lists(st.tuples(PAYLOADS, st.integers(0, 3)), max_size=12), st.lists(st.integers(0, 10**6), max_size=12))
+@given(
+    st.lists(st.tuples(PAYLOADS, st.integers(0, 3)), max_size=12),
+    st.lists(st.integers(0, 10**6), max_size=12),
+    st.sampled_from([None, take_packed]),
+)
 def test_messages_come_whole_and_in_order_however_they_are_cut(
-    messages: list[tuple[bytes, int]], places: list[int]
+    messages: list[tuple[bytes, int]], places: list[int], cutter: TakePacked | None
 ) -> None:
     """Text, binary, in fragments with a ping between them, or followed by a pong; the handshake's answer before."""
 
     async def run() -> None:
-        connection = Connection(parse_uri(URL), Address(URL, "tests"))
+        connection = Connection(parse_uri(URL), Address(URL, "tests", take_packed=cutter))
         wire = Wire(connection)
         data = head_of(wire)
         for payload, shape in messages:
@@ -305,3 +311,21 @@ async def test_address_on_which_nobody_listens_is_an_oserror() -> None:
     """To be tried again."""
     with pytest.raises(OSError):
         await dial(Address(URL, "tests"))
+
+
+async def test_large_reads_are_cut_by_the_compiled_cutter_among_small_ones() -> None:
+    """What came before, between and after them keeps its place; all come as one batch."""
+    connection, wire = connected(take_packed=take_packed)  # type: ignore[arg-type]
+    messages = [b"%05d" % number + b"x" * 200 for number in range(200)]
+    small = [b"before", b"between", b"after"]
+    large = b"".join(map(frame, messages))
+
+    connection.data_received(frame(small[0]) + large[:10])
+    connection.data_received(large[10:] + frame(b"", Opcode.PONG) + frame(small[1]))
+    connection.data_received(large)
+    connection.data_received(frame(small[2]))
+    batch = await connection.receive()
+    wire.end()
+
+    assert isinstance(batch, Packed)
+    assert list(batch) == [small[0], *messages, small[1], *messages, small[2]]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickloop.adapters.local.journal_line import has_doc_id, line_of, read_trade
+from tickloop.adapters.common.stored_line import has_doc_id, read_trade
+from tickloop.adapters.local.journal_line import line_of
 from tickloop.adapters.upbit.events import (
     CANDLES,
     CandleEvent,

@@ -28,7 +28,7 @@ def open_data(
         clock.advance(max(1, round(seconds * 1000)))
 
     transport = httpx.MockTransport(handler)
-    return UpbitMarketData("http://exchange", clock, pause=pause, transport=transport), pauses
+    return UpbitMarketData(UpbitPublic("http://exchange", clock, pause=pause, transport=transport), clock), pauses
 
 
 def test_candles_of_two_weeks_are_paged_to_the_window_with_gaps_left_out() -> None:

@@ -92,7 +92,7 @@ def append_whole(path: Path, lines: bytes) -> None:
             os.close(descriptor)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write bytes to an open file however many calls it takes; what was taken before an error stays."""
     left = memoryview(data)
     while left:

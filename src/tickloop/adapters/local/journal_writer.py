@@ -5,28 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from tickloop.adapters.local.dead_letter import DeadAllowance, DeadLetter, DeadLine
 from tickloop.adapters.local.files import free_bytes, not_writable, try_lock, writing
-from tickloop.adapters.local.journal_line import line_of, usual_lines_of
-from tickloop.adapters.local.segment_writer import MakeSegment, SegmentWriter
+from tickloop.adapters.local.journal_intake import Intake, LineMaker
+from tickloop.adapters.local.segment_writer import Lines, MakeSegment, SegmentWriter
 from tickloop.adapters.local.segments import OpenSegment, last_arrival
-from tickloop.adapters.upbit.events import (
-    CANDLES,
-    ExchangeErrorEvent,
-    MarketEvent,
-    OrderbookEvent,
-    StatusEvent,
-    TickerEvent,
-    TradeEvent,
-)
-from tickloop.adapters.upbit.parse import parse_frame, parse_usual
 from tickloop.domain.arrivals import ArrivalCounts, ArrivalWatch
-from tickloop.errors import CorruptLineError, DiskFullError, HomeBusyError, HomeNotWritableError
+from tickloop.errors import DiskFullError, HomeBusyError, HomeNotWritableError
 from tickloop.ports import Clock, DiskShortage, Frame, Frames
 
 MIN_FREE_BYTES = 50_000_000
@@ -39,19 +29,9 @@ _EAGER_BYTES = 4_000_000
 """When so much waits, it is written before its time: what is still in the processor's cache costs less to write."""
 
 _SPARE_BYTES = 65_536  # a block or two more than what waits: names of files take room too
-_MANY = 3  # messages that cost less together than one by one
 _LOOK_FACTOR = 4  # a full disk is looked at this many times less often than the queue
 _ROOM_LOOK_S = 1.0  # a waiting feed looks at this pace whether the writer has failed
 _CLOSE_DEADLINE_S = 30.0
-
-_KIND_OF: dict[type, str] = {
-    **dict.fromkeys(CANDLES, "candle"),
-    TradeEvent: "trade",
-    TickerEvent: "ticker",
-    OrderbookEvent: "orderbook",
-    StatusEvent: "status",
-    ExchangeErrorEvent: "error",
-}
 
 _T = TypeVar("_T")
 
@@ -81,6 +61,7 @@ class JournalWriter:
         min_free_bytes: int = MIN_FREE_BYTES,
         make_segment: MakeSegment = OpenSegment,
         watch: ArrivalWatch | None = None,
+        line_maker: LineMaker | None = None,
     ) -> None:
         self._folder = folder
         self._dead_letter = DeadLetter(dead_folder / f"feed-{name}.jsonl")
@@ -92,8 +73,9 @@ class JournalWriter:
         self._min_free_bytes = min_free_bytes
         self._segments = SegmentWriter(folder, name, segment_bytes, make_segment)
         self._watch = watch or ArrivalWatch()
+        self._intake = Intake(self._watch, self._refuse, line_maker)
         # Both ends of a deque are safe across threads: the event loop appends, the writing thread takes.
-        self._lines: deque[tuple[range, Sequence[bytes]]] = deque()  # with their arrivals
+        self._lines: deque[Lines] = deque()
         self._dead: deque[DeadLine] = deque()
         self._burying: list[DeadLine] = []
         self._lines_in = self._lines_out = 0  # each is written by one thread alone
@@ -114,7 +96,7 @@ class JournalWriter:
         """
         self._lock = _take_name(self._folder, self._name)
         try:
-            self._arrival = last_arrival(self._folder, self._name)
+            self._intake.arrival = last_arrival(self._folder, self._name)
             self.shortage = self._shortage()
             if self.shortage is None:
                 self._start_segment()
@@ -148,51 +130,18 @@ class JournalWriter:
     def append_all(self, frames: Frames) -> Mapping[str, int]:
         if self._failure is not None:
             raise self._failure
-        events = parse_usual(frames.raws) if len(frames.raws) >= _MANY else None
-        if events is not None:
-            arrival = max(self._arrival + 1, frames.ts_received_ns)
-            lines = usual_lines_of(frames.raws, events, frames.ts_received_ns, arrival)
-            if lines is not None:
-                self._queue(events, lines, frames.ts_received_ns, arrival)
-                return _kinds_of(events)
-        kinds: dict[str, int] = {}
-        for raw in frames.raws:
-            kind = self.append(Frame(raw, frames.ts_received_ns))
-            kinds[kind] = kinds.get(kind, 0) + 1
-        return kinds
+        return self._intake.take(frames, self._queue)
 
     def append(self, frame: Frame) -> str:
         """Queue one message, whatever it is; give its kind."""
-        if self._failure is not None:
-            raise self._failure
-        arrival = max(self._arrival + 1, frame.ts_received_ns)
-        try:
-            event = parse_frame(frame.raw)
-            if isinstance(event, StatusEvent | ExchangeErrorEvent):
-                return _KIND_OF[type(event)]
-            line = line_of(frame.raw, event, frame.ts_received_ns, arrival)
-        except CorruptLineError as exc:
-            self._refuse(frame, str(exc))
-            return "dead"
-        self._queue((event,), (line,), frame.ts_received_ns, arrival)
-        return _KIND_OF[type(event)]
+        return next(iter(self.append_all(Frames((frame.raw,), frame.ts_received_ns))))
 
-    def _queue(
-        self, events: Sequence[MarketEvent], lines: Sequence[bytes], ts_received_ns: int, first_arrival: int
-    ) -> None:
-        end = first_arrival + len(lines)
-        self._arrival = end - 1
-        self._lines.append((range(first_arrival, end), lines))
+    def _queue(self, lines: Lines) -> None:
+        self._lines.append(lines)
         self._lines_in += len(lines)
-        self._bytes_in += sum(map(len, lines))
+        self._bytes_in += len(lines.text)
         if self._bytes_in - self._bytes_out > _EAGER_BYTES:
             self._wake.set()
-        trades = [
-            (event.code, event.sequential_id, event.trade_timestamp, arrival, event.stream_type == "SNAPSHOT")
-            for arrival, event in enumerate(events, first_arrival)
-            if isinstance(event, TradeEvent)
-        ]
-        self._watch.note_all(trades, ts_received_ns // 1_000_000)
 
     async def drain(self) -> None:
         while self.is_full:
@@ -214,10 +163,10 @@ class JournalWriter:
         if self._failure is not None:
             raise self._failure
 
-    def _refuse(self, frame: Frame, reason: str) -> None:
-        if self._allowance.allows(len(frame.raw), frame.ts_received_ns // 1_000_000):
-            self._dead.append(DeadLine("feed", frame.ts_received_ns, reason, frame.raw))
-            self._bytes_in += len(frame.raw)
+    def _refuse(self, raw: bytes, ts_received_ns: int, reason: str) -> None:
+        if self._allowance.allows(len(raw), ts_received_ns // 1_000_000):
+            self._dead.append(DeadLine("feed", ts_received_ns, reason, raw))
+            self._bytes_in += len(raw)
 
     def _run(self) -> None:
         try:
@@ -258,8 +207,8 @@ class JournalWriter:
     def _take(self) -> None:
         dead = list(_popped(self._dead))
         before = self._segments.waiting_bytes
-        for arrivals, lines in _popped(self._lines):
-            self._segments.add(arrivals, lines)
+        for lines in _popped(self._lines):
+            self._segments.add(lines)
             self._lines_out += len(lines)
         self._burying += dead
         self._bytes_out += self._segments.waiting_bytes - before + sum(len(one.content) for one in dead)
@@ -274,7 +223,7 @@ class JournalWriter:
 
     def _start_segment(self) -> None:
         try:
-            self._segments.start(max(self._arrival + 1, self._clock.now_ns()))
+            self._segments.start(max(self._intake.arrival + 1, self._clock.now_ns()))
         except DiskFullError:
             self.shortage = DiskShortage(free_bytes(self._folder), max(self._min_free_bytes, _SPARE_BYTES))
 
@@ -283,13 +232,6 @@ class JournalWriter:
         if not lines:
             return None
         return not_writable(self._folder, f"{lines:,} messages found no room on a full disk before the end")
-
-
-def _kinds_of(events: Sequence[MarketEvent]) -> Mapping[str, int]:
-    kinds: Counter[str] = Counter()
-    for cls, count in Counter(map(type, events)).items():
-        kinds[_KIND_OF[cls]] += count
-    return kinds
 
 
 def _popped(queue: deque[_T]) -> Iterator[_T]:

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickloop.adapters.local.segments import HOUR_NS, OpenSegment
 from tickloop.errors import DiskFullError
 
-_LINES_AT_ONCE = 1_000
-"""Lines joined for one write: a copy of all that waits would be as large as the queue."""
+_BYTES_AT_ONCE = 64_000
+"""Small blocks are joined up to here for one write; larger ones are written as they are."""
+
+
+class Lines:
+    """Lines that were made together, one after the other in one text; their `arrival` rises by one a line.
+
+    Args:
+        first: `arrival` of the first line.
+        text: the lines.
+        ends: position in the text after each line, int64.
+    """
+
+    __slots__ = ("ends", "first", "text")
+
+    def __init__(self, first: int, text: bytes | memoryview, ends: NDArray[np.int64]) -> None:
+        self.first = first
+        self.text = text
+        self.ends = ends
+
+    @classmethod
+    def of(cls, first: int, lines: Iterable[bytes]) -> Lines:
+        parts = list(lines)
+        return cls(first, b"".join(parts), np.fromiter(accumulate(map(len, parts)), np.int64, len(parts)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def split(self, count: int) -> tuple[Lines, Lines]:
+        """Give the first lines and the others."""
+        cut = int(self.ends[count - 1]) if count else 0
+        return (
+            Lines(self.first, self.text[:cut], self.ends[:count]),
+            Lines(self.first + count, self.text[cut:], self.ends[count:] - cut),
+        )
 
 
 class MakeSegment(Protocol):
@@ -27,7 +63,7 @@ class SegmentWriter:
     even the sync is refused, all lines of that write go to the new segment, so some may stand in both, alike.
 
     Attributes:
-        waiting_bytes: size of the lines that wait for room.
+        waiting_lines, waiting_bytes: number and size of the lines that wait for room.
         synced_lines: lines that would survive a loss of power.
         synced_arrival: the `arrival` of the newest of them, -1 without any.
     """
@@ -38,26 +74,22 @@ class SegmentWriter:
         self._segment_bytes = segment_bytes
         self._make_segment = make_segment
         self._segment: OpenSegment | None = None
-        self._waiting: list[bytes] = []
-        self._arrivals: list[int] = []  # of those that wait
-        self._done = 0
+        self._waiting: deque[Lines] = deque()
+        self.waiting_lines = 0
         self.waiting_bytes = 0
         self.synced_lines = 0
         self.synced_arrival = -1
-
-    @property
-    def waiting_lines(self) -> int:
-        return len(self._waiting)
 
     def start(self, start_ns: int) -> None:
         """Begin a segment."""
         self._segment = self._make_segment(self._folder, self._name, start_ns)
 
-    def add(self, arrivals: Iterable[int], lines: Sequence[bytes]) -> None:
-        """Take lines, each with its `arrival`, for the next `flush`."""
-        self._waiting += lines
-        self._arrivals += arrivals
-        self.waiting_bytes += sum(map(len, lines))
+    def add(self, lines: Lines) -> None:
+        """Take lines for the next `flush`; their `arrival` is larger than that of all before."""
+        if len(lines):
+            self._waiting.append(lines)
+            self.waiting_lines += len(lines)
+            self.waiting_bytes += len(lines.text)
 
     def flush(self) -> None:
         """Write and sync all that waits.
@@ -66,16 +98,8 @@ class SegmentWriter:
             DiskFullError: there is no room for the rest; it still waits.
             OSError: the disk is broken.
         """
-        try:
-            while self._done < len(self._waiting):
-                self._put(self._segment_for(self._arrivals[self._done], self._waiting[self._done]))
-        finally:
-            if self._done:
-                self.synced_arrival = self._arrivals[self._done - 1]
-            self.waiting_bytes -= sum(map(len, self._waiting[: self._done]))
-            del self._waiting[: self._done], self._arrivals[: self._done]
-            self.synced_lines += self._done
-            self._done = 0
+        while self._waiting:
+            self._put(self._segment_for(self._waiting[0]))
 
     def close(self) -> None:
         if self._segment is not None:
@@ -86,15 +110,15 @@ class SegmentWriter:
         batch = self._batch(segment)
         before = segment.size
         try:
-            for at in range(0, len(batch), _LINES_AT_ONCE):
-                segment.write(b"".join(batch[at : at + _LINES_AT_ONCE]))
+            for text in _joined(batch):
+                segment.write(text)
             segment.sync()
         except DiskFullError:
-            self._done += self._keep_whole(segment, batch, segment.size - before)
+            self._drop(self._keep_whole(segment, batch, segment.size - before))
             raise
-        self._done += len(batch)
+        self._drop(sum(map(len, batch)))
 
-    def _keep_whole(self, segment: OpenSegment, batch: list[bytes], written: int) -> int:
+    def _keep_whole(self, segment: OpenSegment, batch: list[Lines], written: int) -> int:
         """Sync the lines that were taken whole and give their number; no line may follow one that was cut off."""
         if segment.size == 0:
             return 0  # nothing was cut off: it can be used once there is room
@@ -102,26 +126,77 @@ class SegmentWriter:
             segment.sync()
         finally:
             self.close()
-        return sum(end <= written for end in accumulate(map(len, batch)))
+        return _fitting(batch, written)
 
-    def _batch(self, segment: OpenSegment) -> list[bytes]:
+    def _drop(self, count: int) -> None:
+        """Let go of as many lines: they are synced."""
+        self.synced_lines += count
+        self.waiting_lines -= count
+        while count:
+            done = self._waiting.popleft()
+            if count < len(done):
+                done, left = done.split(count)
+                self._waiting.appendleft(left)
+            count -= len(done)
+            self.waiting_bytes -= len(done.text)
+            self.synced_arrival = done.first + len(done) - 1
+
+    def _batch(self, segment: OpenSegment) -> list[Lines]:
         """Give the waiting lines that belong to a segment: of its hour, up to its size, at least one."""
-        # Arrivals rise, so the last of the hour tells of all before it.
-        last = bisect_left(self._arrivals, (segment.hour + 1) * HOUR_NS, self._done)
-        batch = self._waiting[self._done : last]
-        if segment.size + self.waiting_bytes <= self._segment_bytes:
+        hour_end = (segment.hour + 1) * HOUR_NS
+        batch = []
+        for lines in self._waiting:
+            if lines.first + len(lines) > hour_end:
+                inside = max(hour_end - lines.first, 0)
+                batch += [lines.split(inside)[0]] if inside else []
+                break
+            batch.append(lines)
+        room = self._segment_bytes - segment.size
+        if sum(len(lines.text) for lines in batch) <= room:
             return batch
-        ends = list(accumulate(map(len, batch), initial=segment.size))[1:]
-        fitting = bisect_right(ends, self._segment_bytes)
-        return batch[: fitting if segment.size else max(fitting, 1)]
+        return _first(batch, max(_fitting(batch, room), 0 if segment.size else 1))
 
-    def _segment_for(self, arrival: int, line: bytes) -> OpenSegment:
+    def _segment_for(self, lines: Lines) -> OpenSegment:
         segment = self._segment
         if segment is not None:
-            is_over = segment.size > 0 and segment.size + len(line) > self._segment_bytes
-            if not is_over and arrival // HOUR_NS == segment.hour:
+            is_over = segment.size > 0 and segment.size + int(lines.ends[0]) > self._segment_bytes
+            if not is_over and lines.first // HOUR_NS == segment.hour:
                 return segment
-        fresh = self._make_segment(self._folder, self._name, arrival)
+        fresh = self._make_segment(self._folder, self._name, lines.first)
         self.close()
         self._segment = fresh
         return fresh
+
+
+def _fitting(batch: list[Lines], size: int) -> int:
+    """Give how many lines, from the first on, take no more than `size` bytes."""
+    count = 0
+    for lines in batch:
+        count += int(np.searchsorted(lines.ends, size, "right"))
+        size -= len(lines.text)
+        if size < 0:
+            break
+    return count
+
+
+def _first(batch: list[Lines], count: int) -> list[Lines]:
+    taken = []
+    for lines in batch:
+        if count <= 0:
+            break
+        taken.append(lines.split(count)[0] if count < len(lines) else lines)
+        count -= len(lines)
+    return taken
+
+
+def _joined(batch: list[Lines]) -> Iterator[bytes | memoryview]:
+    """Yield the texts, small ones together."""
+    parts: list[bytes | memoryview] = []
+    size = 0
+    for lines in batch:
+        if size and size + len(lines.text) > _BYTES_AT_ONCE:
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+            parts, size = [], 0
+        parts.append(lines.text)
+        size += len(lines.text)
+    yield parts[0] if len(parts) == 1 else b"".join(parts)

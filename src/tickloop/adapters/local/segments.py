@@ -47,7 +47,7 @@ class OpenSegment:
             self._descriptor = os.open(self.path, flags, 0o644)
             sync_folder(folder)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes; `DiskFullError` when there is no room: what the disk took stays, and `size` counts it."""
         try:
             with writing(self.path):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tickloop.adapters.upbit.auth import Credentials
-from tickloop.adapters.upbit.messages import balances_of, order_of
+from tickloop.adapters.upbit.order_rows import balances_of, order_of
 from tickloop.adapters.upbit.orders import NewOrder
 from tickloop.adapters.upbit.private import UpbitPrivate
 from tickloop.domain.market import Side

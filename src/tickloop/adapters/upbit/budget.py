@@ -23,7 +23,12 @@ _REMAINING = re.compile(r"group=([\w-]+).*\bsec=(\d{1,9})\b", re.ASCII)
 _PROBE_S = 0.002  # real; a first short pause tells how fast market time runs
 _MOST_PAUSE_S = 1.0
 _LOCK_TRIES, _BRIEF_TRIES = 100, 5
-_LOCK_LOOK_S = 0.001  # real; others hold the file for some 10 us
+_LOCK_LOOK_S = 0.001
+"""Real seconds between two looks at a file that another process has, for some 10 us: so 0.1 s or 5 ms at most.
+
+A lock of the kernel has no wait with a deadline, and its holder tells nobody that it is done: a wait without end would
+let one process that was stopped stop all others, and an alarm belongs to the main thread alone.
+"""
 
 _Act = Callable[[BudgetState, float], float]
 

@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Meta
 
 INT64_MAX = 2**63 - 1
-_YEAR_9999_MS = 253_402_300_799_999
+YEAR_9999_MS = 253_402_300_799_999
 
 _CODE_PATTERN = r"^[A-Z0-9]{1,10}-[A-Z0-9]{1,20}\Z"  # `$` would let a line break pass
 Code = Annotated[str, Meta(pattern=_CODE_PATTERN)]
 Price = Annotated[float, Meta(gt=0)]
 Amount = Annotated[float, Meta(ge=0)]
-Millis = Annotated[int, Meta(ge=0, le=_YEAR_9999_MS)]
+Millis = Annotated[int, Meta(ge=0, le=YEAR_9999_MS)]
 Nanos = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 TradeId = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 CandleStart = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$")]

@@ -18,6 +18,7 @@ from tickloop.adapters.upbit.idle import IdleWatch
 from tickloop.adapters.upbit.inbox import Inbox, Item
 from tickloop.adapters.upbit.pace import MESSAGES, Pace, backoff_delays
 from tickloop.adapters.upbit.refusals import asked_to_wait_s, process_exception, sift
+from tickloop.domain.packed import HEAD_BYTES, Packed
 from tickloop.errors import RetryableError
 from tickloop.ports import Clock, Disconnected, Frames
 
@@ -29,9 +30,7 @@ _CONFIRM_TIMEOUT_S = 2.0  # a subscription is answered by snapshots, unless ther
 _STABLE_S = 10.0  # a connection that lasted this long ends a row of failures
 _LOOK_S = 5.0  # how often silence is looked for, at most
 
-# The beginning of a message, long enough to name its type; what begins otherwise is looked at closely.
-_HEAD_BYTES = len('{"type":"candle.240m"')
-_DATA_HEAD = b'{"type":"'
+_DATA_HEAD = b'{"type":"'  # what begins otherwise is looked at closely
 _NEW = "new market"
 _KIND = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-zA-Z0-9.]+)')
 
@@ -143,21 +142,21 @@ class Link:
         self._known &= frozenset(self._requested)  # a market that comes back is new
         connection.send(self._options.request(self._requested))
 
-    async def _confirmation(self, connection: Connection) -> list[bytes]:
+    async def _confirmation(self, connection: Connection) -> Sequence[bytes]:
         try:
             async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
                 return await self._listen(connection)
         except TimeoutError:
             return []
 
-    async def _listen(self, connection: Connection) -> list[bytes]:
+    async def _listen(self, connection: Connection) -> Sequence[bytes]:
         self._is_listening = True
         try:
             return await connection.receive()
         finally:
             self._is_listening = False
 
-    def _begin(self, batch: list[bytes], inbox: Inbox) -> None:
+    def _begin(self, batch: Sequence[bytes], inbox: Inbox) -> None:
         """Say that the stream runs, since the first messages; a refusal is no stream."""
         ts_ns = self._clock.now_ns()
         refusal = sift(batch)[1]
@@ -166,7 +165,7 @@ class Link:
         inbox.put(self._connected(ts_ns // 1_000_000))
         self._take(batch, ts_ns, inbox)
 
-    def _take(self, batch: list[bytes], ts_ns: int, inbox: Inbox) -> None:
+    def _take(self, batch: Sequence[bytes], ts_ns: int, inbox: Inbox) -> None:
         """Put the data of a batch, all stamped with the market time at which it was taken off the socket.
 
         Raises:
@@ -175,7 +174,7 @@ class Link:
         if not batch:
             return
         ts_ms = self._last_ms = ts_ns // 1_000_000
-        heads = {raw[:_HEAD_BYTES] for raw in batch}
+        heads = batch.heads if isinstance(batch, Packed) else {raw[:HEAD_BYTES] for raw in batch}
         refusal = None
         if not all(head.startswith(_DATA_HEAD) for head in heads):
             batch, refusal = sift(batch)
@@ -212,7 +211,7 @@ class Link:
     def _new_markets(self) -> tuple[str, ...]:
         return tuple(market for market in self._requested if market not in self._known)
 
-    def _with_new(self, batch: list[bytes], ts_ns: int) -> list[Item]:
+    def _with_new(self, batch: Sequence[bytes], ts_ns: int) -> list[Item]:
         """Put the beginning of new markets before the first message of any of them."""
         new = self._new_markets()
         marks = [b'"%b"' % market.encode() for market in new]

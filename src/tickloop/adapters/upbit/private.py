@@ -7,16 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from tickloop.adapters.upbit.answers import decode
 from tickloop.adapters.upbit.auth import Credentials
 from tickloop.adapters.upbit.errors import NOT_FOUND
-from tickloop.adapters.upbit.messages import (
-    AccountRow,
-    BatchResult,
-    ChanceRow,
-    OrderRow,
-    ReplacedRow,
-    decode,
-)
+from tickloop.adapters.upbit.order_rows import AccountRow, BatchResult, ChanceRow, OrderRow, ReplacedRow
 from tickloop.adapters.upbit.orders import NewOrder, Replacement
 from tickloop.adapters.upbit.signed import SignedRest, decode_sent
 from tickloop.domain.window import DAY_MS, to_ms

@@ -7,8 +7,9 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from tickloop.adapters.upbit.answers import decode
 from tickloop.adapters.upbit.errors import error_of
-from tickloop.adapters.upbit.messages import MarketRow, decode
+from tickloop.adapters.upbit.quotation_rows import MarketRow
 from tickloop.domain.health import ExchangeAnswer
 from tickloop.errors import RetryableError
 from tickloop.ports import Clock

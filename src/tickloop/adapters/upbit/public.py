@@ -11,10 +11,11 @@ from typing import Literal, Self, TypeVar
 
 import httpx
 
+from tickloop.adapters.upbit.answers import decode
 from tickloop.adapters.upbit.budget import Budget
 from tickloop.adapters.upbit.budget_state import QUOTATION_GROUPS
 from tickloop.adapters.upbit.errors import TOO_MANY, error_of
-from tickloop.adapters.upbit.messages import (
+from tickloop.adapters.upbit.quotation_rows import (
     BookRow,
     CandleRow,
     DayRow,
@@ -24,7 +25,6 @@ from tickloop.adapters.upbit.messages import (
     MarketRow,
     TickerRow,
     TradeRow,
-    decode,
 )
 from tickloop.domain.window import to_datetime
 from tickloop.errors import RetryableError

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
-from tickloop.adapters.upbit.errors import error_of
+from tickloop.adapters.upbit.errors import LOCKED_OUT, error_of
 from tickloop.adapters.upbit.events import ExchangeErrorEvent, StatusEvent
 from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.errors import CorruptLineError, ExchangeError, RetryableError
 
-_LOCKED_OUT = 418
 _NOTICE = re.compile(rb'[\s\[]*\{\s*"(?:error|status)"')
 
 
@@ -64,5 +63,5 @@ def asked_to_wait_s(exc: Exception) -> float:
     if not isinstance(exc, InvalidStatus):
         return 0.0
     error = _refused(exc)
-    is_said = "Retry-After" in exc.response.headers or exc.response.status_code == _LOCKED_OUT
+    is_said = "Retry-After" in exc.response.headers or exc.response.status_code == LOCKED_OUT
     return error.retry_after_s if is_said and isinstance(error, RetryableError) else 0.0

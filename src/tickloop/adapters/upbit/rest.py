@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import httpx
-
 from tickloop.adapters.upbit.errors import NOT_FOUND
-from tickloop.adapters.upbit.messages import CandleRow, TradeRow, candle_of, rest_trade_of
 from tickloop.adapters.upbit.public import CANDLES_PER_PAGE, TRADES_PER_PAGE, UpbitPublic
+from tickloop.adapters.upbit.quotation_rows import CandleRow, TradeRow, candle_of, rest_trade_of
 from tickloop.domain.market import Candle, Trade
 from tickloop.domain.window import DAY_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import ExchangeError, RejectedError, RetryableError, UnknownMarketError
@@ -26,23 +21,15 @@ _Page = TypeVar("_Page")
 
 
 class UpbitMarketData:
-    """Implements `ports.MarketData` on a pool of keep-alive connections; safe to use from several threads.
+    """Implements `ports.MarketData`; safe to use from several threads.
 
     Args:
-        budgets, pause, transport: see `UpbitPublic`.
+        public: what it reads from; closed with it.
     """
 
-    def __init__(
-        self,
-        rest_url: str,
-        clock: Clock,
-        *,
-        budgets: Path | None = None,
-        pause: Callable[[float], object] = time.sleep,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
+    def __init__(self, public: UpbitPublic, clock: Clock) -> None:
+        self._public = public
         self._clock = clock
-        self._public = UpbitPublic(rest_url, clock, budgets=budgets, pause=pause, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +95,9 @@ class UpbitMarketData:
         )
         strange = [row.timestamp for row in page if not day_ms <= row.timestamp < day_ms + DAY_MS]
         if strange:
-            day: datetime = to_datetime(day_ms)
-            raise RetryableError(f"trades of {market} on {day:%Y-%m-%d} came from another day: {strange[0]}")
+            raise RetryableError(
+                f"trades of {market} on {to_datetime(day_ms):%Y-%m-%d} came from another day: {strange[0]}"
+            )
         return page or None
 
     def _of_market(self, market: str, read: Callable[[], _Page]) -> _Page:

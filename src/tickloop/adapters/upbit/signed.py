@@ -13,11 +13,11 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from tickloop.adapters.upbit.answers import decode
 from tickloop.adapters.upbit.auth import Credentials, Pairs
 from tickloop.adapters.upbit.budget import Budget
 from tickloop.adapters.upbit.budget_state import EXCHANGE_GROUPS
 from tickloop.adapters.upbit.errors import LIMITED, TOO_MANY, error_of, error_of_sent, lost
-from tickloop.adapters.upbit.messages import decode
 from tickloop.errors import ExchangeError, RejectedError, RetryableError
 from tickloop.ports import Clock
 

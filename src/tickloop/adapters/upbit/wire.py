@@ -10,8 +10,8 @@ Source: RFC 6455, section 5.2.
 from __future__ import annotations
 
 _WHOLE = (0x81, 0x82)  # FIN set, no reserved bit; text or binary
-_SHORT = 125  # the longest payload whose length stands in the second byte
-_TWO_BYTES, _EIGHT_BYTES = 126, 127
+SHORT = 125  # the longest payload whose length stands in the second byte
+TWO_BYTES, EIGHT_BYTES = 126, 127
 _MASKED = 0x80  # a server must not mask
 
 
@@ -25,13 +25,13 @@ def take_messages(data: bytes, at: int, into: list[bytes], most_bytes: int) -> i
     while end - at >= 2 and data[at] in _WHOLE:
         size = data[at + 1]
         body = at + 2
-        if size == _TWO_BYTES and body + 2 <= end:  # nearly all of Upbit's messages; a number from a slice takes longer
+        if size == TWO_BYTES and body + 2 <= end:  # nearly all of Upbit's messages; a number from a slice takes longer
             size = data[body] << 8 | data[body + 1]
             body += 2
-        elif size == _EIGHT_BYTES and body + 8 <= end:
+        elif size == EIGHT_BYTES and body + 8 <= end:
             size = int.from_bytes(data[body : body + 8])
             body += 8
-        elif size > _SHORT:
+        elif size > SHORT:
             break
         next_at = body + size
         if next_at > end or size > most_bytes:
@@ -54,8 +54,8 @@ def frame_end(data: bytes, at: int, most_bytes: int) -> int | None:
     body = at + 2
     if size & _MASKED:
         return end
-    if size > _SHORT:
-        body += 2 if size == _TWO_BYTES else 8
+    if size > SHORT:
+        body += 2 if size == TWO_BYTES else 8
         if body > end:
             return None
         size = int.from_bytes(data[at + 2 : body])
