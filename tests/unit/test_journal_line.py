@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickloop.adapters.local.journal_line import (
-    has_doc_id,
-    line_of,
-    read_trade,
-    repair_line,
-    trade_marker,
-    usual_lines_of,
-)
+from tickloop.adapters.common.stored_line import has_doc_id, read_trade, repair_line, trade_marker
+from tickloop.adapters.local.journal_line import line_of, usual_lines_of
 from tickloop.adapters.upbit.events import TickerEvent, TradeEvent
 from tickloop.adapters.upbit.parse import parse_frame, parse_usual
 from tickloop.domain.market import Change, Side, Source, Trade

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from fakes import START_MS, FixedClock
-from tickloop.adapters.local.journal import JournalCounts, JournalStore
+from tickloop.adapters.local.journal import JournalStore
 from tickloop.adapters.local.segments import OpenSegment, last_arrival, list_segments
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.window import HOUR_MS, Window
+from tickloop.ports import RawCounts
 
 HOUR = Window(START_MS, START_MS + HOUR_MS)
 NEXT = Window(START_MS + HOUR_MS, START_MS + 2 * HOUR_MS)
@@ -145,7 +146,7 @@ def test_counts_tell_stream_rest_repeats_and_other_types_apart(store: JournalSto
         + ticker_line(START_MS, market="KRW-ETH"),
     )
 
-    assert store.counts("KRW-BTC", HOUR) == JournalCounts(
+    assert store.counts("KRW-BTC", HOUR) == RawCounts(
         stream_lines=3, rest_lines=1, distinct=3, repeats=1, other_lines=1
     )
 

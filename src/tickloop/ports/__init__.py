@@ -4,11 +4,22 @@ Adapters implement these; services take them as arguments; `bootstrap` picks. No
 """
 
 from tickloop.ports.clock import Clock
-from tickloop.ports.collecting import DiskShortage, GapLog, Journal, Notifier, SessionLog
+from tickloop.ports.collecting import DiskShortage, GapLog, Journal, MarketLog, Notifier, SessionLog
 from tickloop.ports.exchange import Balance, Broker, MarketData, OrderLog, OrderRequest, VenueFill, VenueOrder
 from tickloop.ports.feeds import AdjustableFeed, BatchFeed, Disconnected, Frame, Frames, TradeFeed
 from tickloop.ports.models import Decision, Model, ModelFamily, ModelRegistry, ModelVersion
-from tickloop.ports.stores import Delivery, EventSink, Lake, RawRead, RawStore, Warehouse, WindowLock
+from tickloop.ports.shipping import (
+    Contents,
+    LineBatch,
+    LineSource,
+    OldSegment,
+    Place,
+    Prunable,
+    RefusedLine,
+    RefusedLines,
+    SegmentKeeper,
+)
+from tickloop.ports.stores import Delivery, EventSink, Lake, RawCounts, RawRead, RawStore, Warehouse, WindowLock
 
 __all__ = [
     "AdjustableFeed",
@@ -16,6 +27,7 @@ __all__ = [
     "BatchFeed",
     "Broker",
     "Clock",
+    "Contents",
     "Decision",
     "Delivery",
     "Disconnected",
@@ -26,16 +38,26 @@ __all__ = [
     "GapLog",
     "Journal",
     "Lake",
+    "LineBatch",
+    "LineSource",
     "MarketData",
+    "MarketLog",
     "Model",
     "ModelFamily",
     "ModelRegistry",
     "ModelVersion",
     "Notifier",
+    "OldSegment",
     "OrderLog",
     "OrderRequest",
+    "Place",
+    "Prunable",
+    "RawCounts",
     "RawRead",
     "RawStore",
+    "RefusedLine",
+    "RefusedLines",
+    "SegmentKeeper",
     "SessionLog",
     "TradeFeed",
     "VenueFill",

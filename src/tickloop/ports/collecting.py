@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from tickloop.domain.arrivals import ArrivalCounts
 from tickloop.domain.gaps import Gap
+from tickloop.domain.universe import Span
 from tickloop.ports.feeds import Frames
 
 
@@ -71,6 +72,24 @@ class GapLog(Protocol):
         """Give what was saved last; nothing when that cannot be read."""
 
     def save(self, gaps: Sequence[Gap]) -> None:
+        """Replace what was saved.
+
+        Raises:
+            HomeNotWritableError: read-only or full; what was saved before stands.
+        """
+
+
+class MarketLog(Protocol):
+    """Which markets have been collected and when, so that other processes know them."""
+
+    def load(self) -> dict[str, Span]:
+        """Give what was saved last, nothing before the first time.
+
+        Raises:
+            DataError: it is damaged.
+        """
+
+    def save(self, spans: Mapping[str, Span]) -> None:
         """Replace what was saved.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
@@ -31,6 +31,24 @@ class RawRead:
     dead: int
 
 
+@dataclass(frozen=True)
+class RawCounts:
+    """What a raw store holds of one market and window.
+
+    Attributes:
+        stream_lines, rest_lines: trade lines by where they came from, repeats included.
+        distinct: trades, each counted once.
+        repeats: trade lines beyond the first of their trade; a store that knows lines by their `doc_id` has none.
+        other_lines: lines of other types whose own time lies in the window.
+    """
+
+    stream_lines: int
+    rest_lines: int
+    distinct: int
+    repeats: int
+    other_lines: int
+
+
 class RawStore(Protocol):
     """Raw events, append only."""
 
@@ -38,7 +56,10 @@ class RawStore(Protocol):
         """Read the trades whose event time lies in the window."""
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
-        """Append trades fetched from REST, in exchange order, and sync them; give the number of lines written."""
+        """Append trades fetched from REST, in exchange order, and sync them; give how many of them are there now."""
+
+    def counts(self, market: str, window: Window) -> RawCounts:
+        """Count the lines of a market and window, for reports."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +70,13 @@ class Delivery:
         created: lines stored by this call.
         known: lines that an earlier delivery had stored; nothing changed.
         refused: position of a line -> why it can never be stored; for the dead letter.
+        drift: name of a field that the sink does not know -> lines that carry it; they are stored with it all the same.
     """
 
     created: int
     known: int
     refused: Mapping[int, str]
+    drift: Mapping[str, int] = field(default_factory=dict)
 
 
 class EventSink(Protocol):
@@ -62,7 +85,8 @@ class EventSink(Protocol):
     def deliver(self, lines: Sequence[bytes]) -> Delivery:
         """Store lines of the journal, each with its `doc_id`; return when every one is stored, known or refused.
 
-        What the sink asks to send later is sent again inside, with back-off.
+        A line may end with its line break. One that is no JSON object with a `doc_id` and a time is refused, the others
+        are stored. What the sink asks to send later is sent again inside, with back-off.
 
         Raises:
             StoreAwayError: the sink is away or stays overloaded; any of the lines may be stored: deliver all again.
@@ -85,6 +109,15 @@ class Lake(Protocol):
             DataError: the object is not readable, or not of this market and hour.
             UsageError: TRADE has no such column.
         """
+
+    def hours(self, market: str, window: Window) -> list[Window]:
+        """Give the hours of the window that were ever written, oldest first.
+
+        Raises:
+            WindowError: the window is not made of whole hours.
+        """
+
+    def close(self) -> None: ...
 
 
 class Warehouse(Protocol):
@@ -117,7 +150,12 @@ class Warehouse(Protocol):
 
 
 class WindowLock(Protocol):
-    """One runner per step, market and window, across processes; freed when its process dies."""
+    """One runner per step, market and hour, across processes; freed when its process dies.
+
+    Windows of whole hours, an hour to some hundred days long. Two of one step and market that share an hour exclude
+    each other, however they lie; two that only touch do not. A window is held whole or not at all: one that is refused
+    keeps nobody from any part of it.
+    """
 
     def hold(self, step: str, market: str, window: Window) -> AbstractContextManager[bool]:
-        """Enter with True when the lock was free, False when another runner has it (do nothing then)."""
+        """Enter with True when the whole window was free, False when another runner has a part (do nothing then)."""

@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tickloop.adapters.common.stored_line import DOC_ID
+from tickloop.adapters.common.trade_rows import NO_ROWS, Rows, is_rest, trade_frame_of
 from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
 from tickloop.adapters.local.journal_index import MOST_BYTES, JournalIndex
-from tickloop.adapters.local.journal_line import DOC_ID
 from tickloop.adapters.local.journal_repairs import RepairWriter
-from tickloop.adapters.local.journal_rows import NO_ROWS, Rows, is_rest, trade_frame_of
+from tickloop.adapters.local.removed_hours import RemovedHours
 from tickloop.adapters.local.segments import SegmentFile, list_segments
 from tickloop.domain.market import Trade
 from tickloop.domain.window import MINUTE_MS, Window
-from tickloop.ports import Clock, RawRead
+from tickloop.ports import Clock, RawCounts, RawRead
 
 # How far the exchange's clock may be ahead of ours: an event may lie in a segment that ended just before its time.
 _SKEW_MS = MINUTE_MS
-
-
-@dataclass(frozen=True)
-class JournalCounts:
-    """What the journal holds of one market and window.
-
-    Attributes:
-        stream_lines, rest_lines: trade lines by where they came from, repeats included.
-        distinct: trades, each counted once.
-        repeats: trade lines beyond the first of their trade.
-        other_lines: lines of other types whose own time lies in the window.
-    """
-
-    stream_lines: int
-    rest_lines: int
-    distinct: int
-    repeats: int
-    other_lines: int
 
 
 class JournalStore:
@@ -52,9 +34,16 @@ class JournalStore:
         self._folder = folder
         self._dead_folder = dead_folder
         self._repairs = RepairWriter(folder, clock)
+        self._removed = RemovedHours(folder)
         self._index = JournalIndex(self._bury, most_bytes)
 
     def read(self, market: str, window: Window) -> RawRead:
+        """Read as the port says.
+
+        Raises:
+            DataError: the janitor has removed segments of the window, so that what is left is not the whole of it.
+        """
+        self._removed.check(window)
         found, dead = self._rows(market, window)
         frame = trade_frame_of(market, found)
         lines = sum(map(len, found))
@@ -63,8 +52,7 @@ class JournalStore:
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         return self._repairs.append(trades)
 
-    def counts(self, market: str, window: Window) -> JournalCounts:
-        """Count the lines of a market and window, for reports."""
+    def counts(self, market: str, window: Window) -> RawCounts:
         found, _ = self._rows(market, window)
         rows = np.concatenate([NO_ROWS, *found])
         rest = int(np.count_nonzero(is_rest(rows)))
@@ -74,7 +62,7 @@ class JournalStore:
             for segment in self._segments(window)
             for ts_ms in _other_times(segment.path.read_bytes(), market)
         )
-        return JournalCounts(len(rows) - rest, rest, distinct, len(rows) - distinct, other)
+        return RawCounts(len(rows) - rest, rest, distinct, len(rows) - distinct, other)
 
     def _rows(self, market: str, window: Window) -> tuple[list[Rows], int]:
         """Give the rows of each segment, and how many lines were dead."""

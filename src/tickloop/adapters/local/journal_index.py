@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tickloop.adapters.common.trade_rows import NO_ROWS, Rows, within
 from tickloop.adapters.local.dead_letter import DeadLine
-from tickloop.adapters.local.journal_rows import NO_ROWS, Rows, read_lines, within
+from tickloop.adapters.local.journal_rows import read_lines
 from tickloop.domain.window import HOUR_MS, Window
 
 MOST_BYTES = 200_000_000

@@ -8,33 +8,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
+from tickloop.adapters.common.stored_line import DOC_ID, check_integers, iso_second
 from tickloop.adapters.upbit.events import (
     CANDLES,
-    INT64_MAX,
     MarketEvent,
-    Nanos,
     OrderbookEvent,
     TickerEvent,
     TradeEvent,
 )
-from tickloop.adapters.upbit.parse import BAD_JSON, SIDE_OF, explain
+from tickloop.adapters.upbit.parse import BAD_JSON
 from tickloop.adapters.upbit.simple import default_form
-from tickloop.domain.market import QTY_UNITS, Source, Trade
 from tickloop.errors import CorruptLineError
 
-MOST = 2**64 - 1
-"""Integers above it, or below int64, cannot be carried by the shipper and the search index."""
-
-DOC_ID = b'"doc_id":"'
-
-_WORD_OF = {side: word for word, side in SIDE_OF.items()}
 _DIGITS = bytes(ord("0") if chr(code).isdigit() else ord(" ") for code in range(128)) + b" " * 128
 _STATE_KIND: dict[type, bytes] = {
     TickerEvent: b"ticker",
@@ -48,20 +37,10 @@ _MANY_BYTES = 8_192  # from here on numpy finds digits faster
 _TWO_TRUE = 0x0101
 
 
-class TradeLine(TradeEvent, frozen=True, kw_only=True, gc=False):
-    """What readers need of a trade's line; a line of a repair lacks what REST does not tell."""
-
-    ts_received: Nanos
-    arrival: Nanos
-    source: Literal["stream", "rest"] = "stream"
-
-
 # One formatting a line: this is the hottest place of the collector.
 _OURS = b'%b,"ts_received":%d,"arrival":%d,"@timestamp":"%b.%03dZ",'
 _TRADE_LINE = _OURS + DOC_ID + b'trade:%b:%d"}\n'
 _STATE_LINE = _OURS + DOC_ID + b'%b:%b:%d:%08x"}\n'
-
-_TRADE_LINES = msgspec.json.Decoder(TradeLine)
 
 
 def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -> bytes:
@@ -80,7 +59,7 @@ def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -
             _open_body(raw),
             ts_received_ns,
             arrival,
-            _iso_second(ts_ms // 1000),
+            iso_second(ts_ms // 1000),
             ts_ms % 1000,
             event.code.encode(),
             event.sequential_id,
@@ -90,7 +69,7 @@ def line_of(raw: bytes, event: MarketEvent, ts_received_ns: int, arrival: int) -
         _open_body(raw),
         ts_received_ns,
         arrival,
-        _iso_second(ts_ms // 1000),
+        iso_second(ts_ms // 1000),
         ts_ms % 1000,
         _STATE_KIND[type(event)],
         event.code.encode(),
@@ -120,70 +99,13 @@ def usual_lines_of(
         code = event.code.encode()
         if isinstance(event, TradeEvent):
             second, ms = divmod(event.trade_timestamp, 1000)
-            fields = trade % (number, _iso_second(second), ms, code, event.sequential_id)
+            fields = trade % (number, iso_second(second), ms, code, event.sequential_id)
         else:
             second, ms = divmod(event.timestamp, 1000)
             kind, check = _STATE_KIND[type(event)], zlib.crc32(raw)
-            fields = state % (number, _iso_second(second), ms, kind, code, event.timestamp, check)
+            fields = state % (number, iso_second(second), ms, kind, code, event.timestamp, check)
         lines.append(raw[:-1] + fields)
     return lines
-
-
-def repair_line(trade: Trade, ts_received_ns: int, arrival: int) -> bytes:
-    """Make the line of a trade fetched from REST: the same fields and `doc_id`, those that REST lacks absent."""
-    moment = datetime.fromtimestamp(trade.ts_event_ms // 1000, UTC)
-    body = {
-        "type": "trade",
-        "code": trade.market,
-        "trade_date": f"{moment:%Y-%m-%d}",
-        "trade_time": f"{moment:%H:%M:%S}",
-        "trade_timestamp": trade.ts_event_ms,
-        "trade_price": trade.price,
-        "trade_volume": msgspec.Raw(_volume_text(trade.qty_e8)),
-        "ask_bid": _WORD_OF[trade.side],
-        "change": trade.change.value,
-        "sequential_id": trade.trade_id,
-        "source": Source.REST.value,
-        "ts_received": ts_received_ns,
-        "arrival": arrival,
-        "@timestamp": iso_ms(trade.ts_event_ms).decode(),
-        "doc_id": trade_doc_id(trade.market, trade.trade_id).decode(),
-    }
-    return msgspec.json.encode(body) + b"\n"
-
-
-def read_trade(line: bytes, market: str) -> TradeLine:
-    """Read a trade's line; `CorruptLineError` names the field, its value and what would be valid."""
-    try:
-        trade = _TRADE_LINES.decode(line)
-    except BAD_JSON as exc:
-        raise explain(line, exc) from exc
-    if trade.code != market:
-        raise CorruptLineError(f"journal line with the doc_id of {market}: code = {trade.code!r}; valid: {market!r}")
-    return trade
-
-
-def trade_marker(market: str) -> bytes:
-    """Give the bytes that every line of a trade of this market contains, and no line of another market or type."""
-    return DOC_ID + b"trade:%b:" % market.encode()
-
-
-def has_doc_id(line: bytes) -> bool:
-    return line.endswith(b'"}') and line.rfind(DOC_ID) > 0
-
-
-def trade_doc_id(market: str, trade_id: int) -> bytes:
-    return b"trade:%b:%d" % (market.encode(), trade_id)
-
-
-def iso_ms(ts_ms: int) -> bytes:
-    """Write epoch milliseconds as `2024-01-22T00:00:00.000Z`."""
-    return b"%b.%03dZ" % (_iso_second(ts_ms // 1000), ts_ms % 1000)
-
-
-@lru_cache(maxsize=1024)  # thousands of events share a second
-def _iso_second(ts_s: int) -> bytes:
-    return datetime.fromtimestamp(ts_s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def _open_body(raw: bytes) -> bytes:
@@ -194,17 +116,12 @@ def _open_body(raw: bytes) -> bytes:
     return raw.rstrip()[:-1].replace(b"\n", b" ")
 
 
-def _volume_text(qty_e8: int) -> bytes:
-    whole, part = divmod(qty_e8, QTY_UNITS)
-    return f"{whole}.{part:08d}".rstrip("0").rstrip(".").encode()
-
-
 def _check_text(raw: bytes) -> None:
     try:
         if not raw.isascii():
             raw.decode()
         if _may_hold_long_integer(raw):
-            _check_integers(msgspec.json.decode(raw), "message")
+            check_integers(msgspec.json.decode(raw), "message")
     except BAD_JSON as exc:
         raise CorruptLineError(f"message {raw[:120]!r} cannot be read whole: {exc}") from exc
 
@@ -222,14 +139,3 @@ def _may_hold_long_integer(text: bytes) -> bool:
     four = two[2:] & two[:-2]
     eight = four[4:] & four[:-4]
     return bool((eight[1:] & digits[:-8]).any())
-
-
-def _check_integers(value: Any, path: str) -> None:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _check_integers(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for inner in value:
-            _check_integers(inner, f"{path}[...]")
-    elif isinstance(value, int) and not -INT64_MAX - 1 <= value <= MOST:
-        raise CorruptLineError(f"{path} = {value}: an integer must lie between {-INT64_MAX - 1} and {MOST}")

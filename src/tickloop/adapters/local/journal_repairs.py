@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tickloop.adapters.common.stored_line import repair_line
 from tickloop.adapters.local.files import file_lock, write_all, writing
-from tickloop.adapters.local.journal_line import repair_line
 from tickloop.adapters.local.segments import HOUR_NS, OpenSegment, last_arrival, list_segments
 from tickloop.domain.market import Trade
 from tickloop.ports import Clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tickloop.adapters.local.journal_line import DOC_ID
+from tickloop.adapters.common.stored_line import DOC_ID
 from tickloop.adapters.local.segments import read_tail
 
 # Some seconds of all KRW markets at a busy time: what may come again after a reconnect.

@@ -1,0 +1,1 @@
+"""Raw events in OpenSearch: an index a day, one document a line of the journal."""
