@@ -10,11 +10,13 @@ import pytest
 
 from fakes import START_MS
 from tickloop.adapters.local.lock import FileWindowLock
-from tickloop.domain.window import hour_of
+from tickloop.domain.window import DAY_MS, HOUR_MS, Window, hour_of
 from tickloop.errors import HomeNotWritableError
 from tickloop.ports import WindowLock
 
 HOUR = hour_of(START_MS)
+MIDDLE = Window(HOUR.start_ms + 2 * HOUR_MS, HOUR.start_ms + 4 * HOUR_MS)
+LONG = Window(HOUR.start_ms, HOUR.start_ms + 400 * DAY_MS)
 HOLDER = """
 import sys
 from pathlib import Path
@@ -62,6 +64,55 @@ def test_other_step_market_or_window_is_another_lock(window_lock: WindowLock) ->
         assert (other_step, other_market, other_window) == (True, True, True)
 
 
+@pytest.mark.parametrize(
+    ("start_h", "end_h", "is_free"),
+    [(1, 2, True), (4, 5, True), (1, 3, False), (3, 5, False), (2, 3, False), (3, 4, False), (0, 9, False)],
+)
+def test_windows_that_share_an_hour_exclude_each_other(
+    window_lock: WindowLock, start_h: int, end_h: int, is_free: bool
+) -> None:
+    """Hours 2 and 3 are held: a range by hand and the scheduler's hour must not write the same rows at once."""
+    other = Window(HOUR.start_ms + start_h * HOUR_MS, HOUR.start_ms + end_h * HOUR_MS)
+
+    with window_lock.hold("bars", "KRW-BTC", MIDDLE), window_lock.hold("bars", "KRW-BTC", other) as found:
+        assert found == is_free
+    with window_lock.hold("bars", "KRW-BTC", other) as after:
+        assert after
+
+
+def test_refused_window_keeps_none_of_its_hours(window_lock: WindowLock) -> None:
+    """All or nothing, also while the refused runner is still inside its block."""
+    first = Window(HOUR.start_ms, HOUR.start_ms + 4 * HOUR_MS)
+
+    with (
+        window_lock.hold("bars", "KRW-BTC", MIDDLE),
+        window_lock.hold("bars", "KRW-BTC", first) as refused,
+        window_lock.hold("bars", "KRW-BTC", HOUR) as before_it,
+    ):
+        assert (refused, before_it) == (False, True)
+
+
+def test_end_of_one_window_frees_no_other(window_lock: WindowLock) -> None:
+    """Several hours of a step are held at a time; each is freed alone."""
+    with window_lock.hold("bars", "KRW-BTC", MIDDLE):
+        with window_lock.hold("bars", "KRW-BTC", HOUR):
+            pass
+        with window_lock.hold("bars", "KRW-BTC", MIDDLE) as again:
+            assert not again
+
+
+def test_window_of_a_long_history_is_one_lock_like_others(window_lock: WindowLock) -> None:
+    """A back-fill holds up to 400 days, for several markets at once."""
+    last = hour_of(LONG.end_ms - 1)
+
+    with (
+        window_lock.hold("backfill", "KRW-BTC", LONG) as first,
+        window_lock.hold("backfill", "KRW-ETH", LONG) as other,
+        window_lock.hold("backfill", "KRW-BTC", last) as inside,
+    ):
+        assert (first, other, inside) == (True, True, False)
+
+
 def test_lock_of_a_killed_process_is_free(tmp_path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """SIGKILL gives no chance to clean up: the kernel frees the lock."""
     lock = FileWindowLock(tmp_path)
@@ -78,12 +129,13 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path, start_python: Callable
         assert after
 
 
-def test_folder_is_empty_when_nothing_is_held(tmp_path: Path) -> None:
+def test_folder_has_one_empty_file_per_step_and_market(tmp_path: Path) -> None:
     """One file per window would fill the folder over the years."""
-    with FileWindowLock(tmp_path).hold("bars", "KRW-BTC", HOUR):
-        pass
+    for window in (HOUR, MIDDLE, LONG):
+        with FileWindowLock(tmp_path).hold("bars", "KRW-BTC", window):
+            pass
 
-    assert list(tmp_path.iterdir()) == []
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("bars.KRW-BTC.lock", 0)]
 
 
 def test_folder_of_locks_that_cannot_be_written_asks_the_operator(tmp_path: Path) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from tickloop.adapters.common.lake_layout import decode_hour, encode_hour, market_name, object_name
 from tickloop.adapters.local.files import write_whole
-from tickloop.adapters.local.lake_format import decode_trades, encode_trades
-from tickloop.domain.market import is_market
-from tickloop.domain.rows import check_rows, pick_columns
+from tickloop.domain.rows import pick_columns
 from tickloop.domain.tables import TRADE
-from tickloop.domain.window import Window, hour_of
-from tickloop.errors import DataError, UsageError, WindowError
+from tickloop.domain.window import Window
 
 
 class ParquetLake:
@@ -30,9 +27,8 @@ class ParquetLake:
             DataError: a row is not of this market and hour, or lacks a value; the old file stands.
             HomeNotWritableError: the folder cannot be written or is full; the old file stands.
         """
-        path = self._path(market, hour)
-        check_rows(TRADE, trades, market, hour)
-        content = encode_trades(trades)
+        path = self._folder / object_name(market, hour)
+        content = encode_hour(market, hour, trades)
         write_whole(path, content)
         return len(content)
 
@@ -44,32 +40,17 @@ class ParquetLake:
             UsageError: TRADE has no such column.
         """
         names = pick_columns(TRADE, columns)
-        path = self._path(market, hour)
+        path = self._folder / object_name(market, hour)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
-        try:
-            trades = decode_trades(content, names)
-            _check(trades, market, hour)
-        except DataError as exc:
-            raise DataError(f"{path} cannot be read: {exc}; remove it and extract the hour again") from exc
-        return trades
+        return decode_hour(content, market, hour, names, str(path))
 
-    def _path(self, market: str, hour: Window) -> Path:
-        if not is_market(market):
-            raise UsageError(f"market {market!r} has not the form of a market; valid: KRW-BTC")
-        if hour != hour_of(hour.start_ms):
-            raise WindowError(f"window {hour} is not one whole hour; valid: {hour_of(hour.start_ms)}")
-        return self._folder / f"market={market}" / f"date={hour.start:%Y-%m-%d}" / f"hour={hour.start:%H}.parquet"
+    def hours(self, market: str, window: Window) -> list[Window]:
+        """Give the hours of the window that were put, oldest first; `WindowError` when its edges are no whole hours."""
+        market_name(market)
+        return [hour for hour in window.hours() if (self._folder / object_name(market, hour)).is_file()]
 
-
-def _check(trades: pl.DataFrame, market: str, hour: Window) -> None:
-    """Pass what was read of an hour; only columns that were read can be looked at."""
-    names = trades.columns
-    part = replace(
-        TRADE,
-        columns={name: TRADE.columns[name] for name in names},
-        required=tuple(name for name in TRADE.required if name in names),
-    )
-    check_rows(part, trades, market if "market" in names else None, hour if TRADE.time in names else None)
+    def close(self) -> None:
+        """Let go of nothing: each file is closed where it is opened."""

@@ -1,22 +1,27 @@
-"""One runner per step, market and window on one machine, by `flock`."""
+"""One runner per step, market and hour on one machine, by locks of the kernel on ranges of a file."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tickloop.adapters.local.files import try_lock, writing
+from tickloop.adapters.local.files import writing
 from tickloop.domain.window import Window
 
-_TRIES = 100  # each further try means that another runner let go in the same instant
+_FLOCK = struct.Struct("@hhqqi0q")
+"""`struct flock` of Linux: l_type, l_whence, l_start, l_len, l_pid. Source: fcntl(2), open file description locks."""
 
 
 class FileWindowLock:
-    """A lock is a file that is there only while held, so that the folder does not grow by one file per window.
+    """Each step and market has an empty file, in which a window is the range of its own milliseconds.
 
-    Two holds in one process exclude each other too: each opens the file anew.
+    So windows that share an instant exclude each other, and a range is taken whole or not at all. The kernel keeps
+    ranges by open file: two holds in one process exclude each other too, and what a killed process held is free. The
+    files stay; there are as many as steps and markets.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,40 +29,24 @@ class FileWindowLock:
 
     @contextmanager
     def hold(self, step: str, market: str, window: Window) -> Iterator[bool]:
-        """Enter with True when the lock was free, False when another runner has it.
+        """Enter with True when the whole window was free, False when another runner has a part of it.
 
         Raises:
             HomeNotWritableError: the folder of locks cannot be written.
         """
-        path = self._folder / f"{step}.{market}.{window.start_ms}-{window.end_ms}.lock"
+        path = self._folder / f"{step}.{market}.lock"
         with writing(path):
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = _take(path)
-        if descriptor is None:
-            yield False
-            return
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            yield True
+            yield _take(descriptor, window)
         finally:
-            # Removed while still held: whoever opened it meanwhile sees in `_take` that its file is gone.
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+            os.close(descriptor)  # frees the range
 
 
-def _take(path: Path) -> int | None:
-    for _ in range(_TRIES):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not try_lock(descriptor):
-            os.close(descriptor)
-            return None
-        if _is_at(path, descriptor):
-            return descriptor
-        os.close(descriptor)
-    return None
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+def _take(descriptor: int, window: Window) -> bool:
+    wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, window.start_ms, window.end_ms - window.start_ms, 0)
+    with suppress(BlockingIOError):
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+        return True
+    return False
