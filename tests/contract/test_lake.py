@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import START_MS
+from tickloop.adapters.common.lake_format import decode_trades, encode_trades
 from tickloop.adapters.local.lake import ParquetLake
-from tickloop.adapters.local.lake_format import decode_trades, encode_trades
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import HOUR_MS, Window, hour_of
-from tickloop.errors import DataError, HomeNotWritableError, UsageError
+from tickloop.errors import DataError, HomeNotWritableError, UsageError, WindowError
 from tickloop.ports import Lake
 
 HOUR = hour_of(START_MS)
@@ -93,6 +93,25 @@ def test_trade_of_another_hour_is_refused_and_the_old_hour_stands(lake: Lake) ->
     found = lake.get("KRW-BTC", HOUR)
     assert found is not None
     assert found.equals(trades_of())
+
+
+def test_hours_that_were_put_are_listed_oldest_first(lake: Lake) -> None:
+    """An empty hour was put too; those of other markets and outside of the window are not given."""
+    later = [hour_of(START_MS + number * HOUR_MS) for number in (1, 24, 25)]
+    for hour in (later[2], HOUR, later[1]):
+        lake.put("KRW-BTC", hour, trades_of(hour))
+    lake.put("KRW-BTC", later[0], TRADE.empty())
+    lake.put("KRW-ETH", hour_of(START_MS + 2 * HOUR_MS), TRADE.empty())
+
+    assert lake.hours("KRW-BTC", Window(START_MS, START_MS + 48 * HOUR_MS)) == [HOUR, *later]
+    assert lake.hours("KRW-BTC", Window(START_MS + HOUR_MS, START_MS + 25 * HOUR_MS)) == later[:2]
+    assert lake.hours("KRW-XRP", Window(START_MS, START_MS + HOUR_MS)) == []
+
+
+def test_window_that_is_not_made_of_hours_is_not_listed(lake: Lake) -> None:
+    """Half an hour of an object is nothing that could be there."""
+    with pytest.raises(WindowError, match="is not made of whole hours"):
+        lake.hours("KRW-BTC", Window(START_MS, START_MS + HOUR_MS + 60_000))
 
 
 def test_file_lies_under_market_date_and_hour_of_utc(tmp_path: Path) -> None:

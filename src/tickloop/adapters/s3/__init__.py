@@ -1,0 +1,1 @@
+"""The lake in a bucket of any S3 server."""
