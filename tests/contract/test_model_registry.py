@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes import START_MS, FixedClock
+from tickloop.adapters.mlflow.place import FilePlace
 from tickloop.adapters.mlflow.registry import MlflowRegistry
 from tickloop.domain.window import HOUR_MS, Window
 from tickloop.errors import DataError, HomeNotWritableError, MissingExtraError
@@ -24,10 +25,11 @@ import sys
 from pathlib import Path
 
 from tickloop.adapters.local.clock import SystemClock
+from tickloop.adapters.mlflow.place import FilePlace
 from tickloop.adapters.mlflow.registry import MlflowRegistry
 
 home = Path(sys.argv[1])
-registry = MlflowRegistry(home / "mlflow.sqlite", home / "artifacts", SystemClock())
+registry = MlflowRegistry(FilePlace(home / "mlflow.sqlite", home / "artifacts"), SystemClock())
 made = registry.register("KRW-BTC", "persistence", {"model.json": b"{}"}, params={}, metrics={}, lineage={})
 print(made.name)
 """
@@ -230,7 +232,7 @@ def test_registry_reads_what_another_instance_wrote(
     mlflow_registry: MlflowRegistry, tmp_path: Path, clock: FixedClock
 ) -> None:
     """The API polls what the pipeline promotes."""
-    reader = MlflowRegistry(tmp_path / "mlflow.sqlite", tmp_path / "artifacts", clock)
+    reader = MlflowRegistry(FilePlace(tmp_path / "mlflow.sqlite", tmp_path / "artifacts"), clock)
     assert reader.champion("KRW-BTC") is None
     register(mlflow_registry)
 
@@ -259,7 +261,7 @@ def test_registry_without_mlflow_names_the_extra(
     monkeypatch.setitem(sys.modules, "mlflow", None)
 
     with pytest.raises(MissingExtraError, match=r"model registry needs the extra 'registry'"):
-        MlflowRegistry(tmp_path / "mlflow.sqlite", tmp_path / "artifacts", clock).champion("KRW-BTC")
+        MlflowRegistry(FilePlace(tmp_path / "mlflow.sqlite", tmp_path / "artifacts"), clock).champion("KRW-BTC")
 
     assert not (tmp_path / "mlflow.sqlite").exists()
 
@@ -271,8 +273,8 @@ def test_place_that_takes_no_registry_asks_the_operator(tmp_path: Path, clock: F
     (tmp_path / "text.sqlite").write_text("not a database, but long enough to look at " * 20)
 
     with pytest.raises(HomeNotWritableError, match="cannot be written"):
-        MlflowRegistry(tmp_path / "file" / "mlflow.sqlite", tmp_path, clock).champion("KRW-BTC")
+        MlflowRegistry(FilePlace(tmp_path / "file" / "mlflow.sqlite", tmp_path), clock).champion("KRW-BTC")
     with pytest.raises(HomeNotWritableError, match="unable to open database file"):
-        MlflowRegistry(tmp_path / "folder", tmp_path, clock).champion("KRW-BTC")
+        MlflowRegistry(FilePlace(tmp_path / "folder", tmp_path), clock).champion("KRW-BTC")
     with pytest.raises(DataError, match=r"text\.sqlite is not a database of ours"):
-        MlflowRegistry(tmp_path / "text.sqlite", tmp_path, clock).champion("KRW-BTC")
+        MlflowRegistry(FilePlace(tmp_path / "text.sqlite", tmp_path), clock).champion("KRW-BTC")

@@ -1,70 +1,34 @@
-"""The MLflow client on a SQLite file: opened quietly, its errors translated."""
+"""What both places share of the MLflow client: its import, look-ups and pages."""
 
 from __future__ import annotations
 
 import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tickloop.adapters.local.sqlite import connect, opening
-from tickloop.adapters.local.sqlite import translated as sqlite_translated
-from tickloop.errors import DataError, MissingExtraError, OperatorError
+from tickloop.errors import MissingExtraError
 
 T = TypeVar("T")
 
 _PAGE = 1_000
 
 
-def open_client(database: Path) -> Any:
-    """Give an `MlflowClient` on the file, which is made first when it is not there.
+def import_quietly(load: Callable[[], T]) -> T:
+    """Give what the import of MLflow gives: telemetry is off before it, and MLflow's own log is silent after it.
 
     Raises:
-        MissingExtraError: MLflow or what it needs for SQLite is not installed.
-        HomeNotWritableError: the file cannot be written.
-        DataError: the file is not a database.
+        MissingExtraError: MLflow, or what it needs, is not installed.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    # SQLAlchemy 2.1 warns of what MLflow's tables use, once, while they are declared; nothing of ours causes it.
-    with opening(database), sqlite_translated(database), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client_class = _client_class()
-        # MLflow meets a file that cannot be opened with minutes of retries, and makes its tables without a lock:
-        # so we open first, and hold the lock.
-        connect(database).close()
-        uri = f"sqlite:///{database.absolute()}"
-        with translated(database):
-            return client_class(tracking_uri=uri, registry_uri=uri)
-
-
-def _client_class() -> Any:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read once, while it is imported
     try:
-        import alembic  # noqa: F401 (mlflow-skinny asks for it only when it makes the tables)
-        import sqlalchemy  # noqa: F401
-        from mlflow import MlflowClient
+        loaded = load()
     except ImportError as exc:
         raise MissingExtraError("the model registry", "registry") from exc
-    # MLflow logs each error with its traceback before raising it; we say it once, in our words.
-    for name in ("mlflow", "alembic"):
+    # Each logs an error, MLflow with its traceback, before raising it; we say it once, in our words.
+    for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient
-
-
-@contextmanager
-def translated(database: Path) -> Iterator[None]:
-    """Turn MLflow's errors into ours: `DataError` for a value that it refuses, else `OperatorError`."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as exc:
-        line = str(exc).partition("\n")[0]
-        if exc.error_code == "INVALID_PARAMETER_VALUE":
-            raise DataError(f"the model registry refused a value: {line}") from exc
-        raise OperatorError(f"the model registry in {database} failed: {line}") from exc
+    return loaded
 
 
 def or_none(look_up: Callable[[], T]) -> T | None:
@@ -78,6 +42,31 @@ def or_none(look_up: Callable[[], T]) -> T | None:
         if exc.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
+
+
+def made_or_there(make: Callable[[], object]) -> None:
+    """Make something that has a name; another process may make it at the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        make()
+    except MlflowException as exc:
+        if exc.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def find_experiment(client: Any, name: str) -> str | None:
+    found = client.get_experiment_by_name(name)
+    return None if found is None else str(found.experiment_id)
+
+
+def the_experiment(client: Any, name: str, artifacts: str | None) -> str:
+    """Give the id of an experiment, made when it is not there; `artifacts` None: the server knows where."""
+    found = find_experiment(client, name)
+    if found is None:
+        made_or_there(lambda: client.create_experiment(name, artifact_location=artifacts))
+        found = find_experiment(client, name)
+    return str(found)
 
 
 def find_runs(client: Any, experiment: str | None, where: str, order: str = "attributes.start_time ASC") -> list[Any]:

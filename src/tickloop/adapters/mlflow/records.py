@@ -20,11 +20,6 @@ _LINEAGE = "lineage."
 _FILE_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 
 
-def model_name(market: str) -> str:
-    """Name the registered model of a market, and the experiment of its candidates."""
-    return f"tickloop.{market}"
-
-
 def identity_tags(family: str, slot: Window | None) -> dict[str, str]:
     """Give the tags by which a candidate that is registered again is known."""
     return {"family": family, "slot": "none" if slot is None else str(slot)}
