@@ -1,4 +1,4 @@
-"""What `tickloop doctor` looks at on this machine. Nothing here writes, but for one probe file in the home."""
+"""What `tickloop doctor` looks at. Nothing here writes on this machine, but for one probe file in the home."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from itertools import pairwise
 from pathlib import Path
 
+from tickloop.adapters.fluentd.config import DEAD_NAME
+from tickloop.adapters.fluentd.state import dead_lines, given_up
 from tickloop.adapters.local.dead_letter import DeadLetter
 from tickloop.adapters.local.segments import list_segments, read_tail
 from tickloop.adapters.local.sessions import FileSessionLog
 from tickloop.adapters.local.status import StatusBoard
-from tickloop.domain.health import ExchangeAnswer, JournalState, Outage, Package, Process
+from tickloop.domain.data_health import JournalState, Outage
+from tickloop.domain.health import ExchangeAnswer, Package, Process, Wiring
+from tickloop.domain.universe import Span
 from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import DataError
 from tickloop.ports import Clock, Warehouse
@@ -37,14 +41,18 @@ _MESSAGE = re.compile(rb'"ts_received":(\d+),[^\n]*"doc_id":"([a-z0-9.]+):([A-Z0
 
 @dataclass(frozen=True)
 class ProbePaths:
-    """Where a home keeps what is looked at."""
+    """Where a home keeps what is looked at.
+
+    Attributes:
+        warehouse: None where a server has it.
+    """
 
     home: Path
     journal: Path
     dead_letters: Path
-    warehouse: Path
-    registry: Path
+    warehouse: Path | None
     status: Path
+    fluentd: Path
     constraints: Path
 
 
@@ -53,8 +61,11 @@ class HomeProbes:
 
     Args:
         ask: asks the exchange once.
-        open_clock, open_warehouse: give the adapters of the home; called only where there is something to open.
-        champions: names the champions of an existing registry.
+        collected: gives the markets besides `markets` that are or were collected.
+        servers: what tries each server, by its section of the settings.
+        open_clock: gives the clock; called only where there is something to compare with it.
+        open_warehouse: gives the warehouse, None when there is none yet.
+        champions: names the champions of the registry, None when there is none yet.
         load_recordings: loads what the package ships and names it.
     """
 
@@ -63,16 +74,22 @@ class HomeProbes:
         paths: ProbePaths,
         markets: tuple[str, ...],
         *,
+        wiring: Wiring,
         ask: Callable[[], ExchangeAnswer],
+        collected: Callable[[], Mapping[str, Span]],
         open_clock: Callable[[], Clock],
-        open_warehouse: Callable[[], Warehouse],
-        champions: Callable[[], str],
+        servers: Mapping[str, Callable[[], str]],
+        open_warehouse: Callable[[], Warehouse | None],
+        champions: Callable[[], str | None],
         load_recordings: Callable[[], str],
     ) -> None:
         self._paths = paths
         self.markets = markets
+        self._wiring = wiring
         self._ask = ask
+        self._collected = collected
         self._open_clock = open_clock
+        self._servers = servers
         self._open_warehouse = open_warehouse
         self._champions = champions
         self._load_recordings = load_recordings
@@ -88,11 +105,20 @@ class HomeProbes:
         there = next(path for path in (home, *home.parents) if path.exists())
         return str(home), _write_problem(home, there), shutil.disk_usage(there).free
 
+    def collected(self) -> Mapping[str, Span]:
+        return self._collected()
+
+    def wiring(self) -> Wiring:
+        return self._wiring
+
     def exchange(self) -> ExchangeAnswer:
         return self._ask()
 
     def clock(self) -> Clock:
         return self._open_clock()
+
+    def servers(self) -> Mapping[str, Callable[[], str]]:
+        return self._servers
 
     def processes(self) -> list[Process]:
         found = StatusBoard(self._paths.status).read_all()
@@ -119,17 +145,22 @@ class HomeProbes:
         folder = self._paths.dead_letters
         files = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime) if folder.is_dir() else []
         found = [lines for path in files if (lines := DeadLetter(path).read())]
-        return sum(map(len, found)), found[-1][-1].reason if found else ""
+        reasons = [found[-1][-1].reason] if found else []
+        if refused := dead_lines(folder, DEAD_NAME):
+            reasons.append(f"{refused:,} of fluentd, its log says why")
+        if chunks := len(given_up(self._paths.fluentd)):
+            reasons.append(f"{chunks:,} chunks that fluentd gave up, in {self._paths.fluentd / 'backup'}")
+        return sum(map(len, found)) + refused + chunks, "; ".join(reasons)
 
     def warehouse(self) -> Warehouse | None:
-        return self._open_warehouse() if self._paths.warehouse.exists() else None
+        return self._open_warehouse()
 
     def warehouse_problem(self) -> str | None:
         path = self._paths.warehouse
-        return quick_check(path) if path.exists() else None
+        return None if path is None or not path.exists() else quick_check(path)
 
     def registry(self) -> str | None:
-        return self._champions() if self._paths.registry.exists() else None
+        return self._champions()
 
     def recordings(self) -> str:
         return self._load_recordings()
