@@ -46,6 +46,10 @@ class ExchangeSettings(_Section):
         default=False, description="the exchange is a simulator that makes its trades from candles"
     )
 
+    @property
+    def is_on_this_machine(self) -> bool:
+        return urlsplit(self.rest_url).hostname in LOOPBACK
+
 
 class CollectSettings(_Section):
     """The collector: what it subscribes to and how it writes."""
@@ -69,6 +73,11 @@ class CollectSettings(_Section):
         default=60.0, ge=1, description="market seconds between two looks at which markets are on offer"
     )
     codes_per_connection: int = Field(default=100, ge=1, le=1_000, description="markets on one connection")
+    idle_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="seconds of silence after which a connection is given up; grows where it is quiet",
+    )
 
 
 class AlertSettings(_Section):
@@ -205,7 +214,25 @@ class MlflowSettings(_Section):
     url: str = Field(default="http://127.0.0.1:5000", description="address of the MLflow server")
     user: str | None = Field(default=None, description="user; none where the server asks for none")
     password: SecretStr | None = Field(default=None, description="password of the user; never shown")
+    ca_file: Path | None = Field(default=None, description="certificate of the authority that signed the server's")
+    prefix: str = Field(
+        default="tickloop",
+        pattern=r"^[a-z][a-z0-9-]{0,60}$",
+        description="how the names of our experiments and models begin",
+    )
     timeout_s: float = Field(default=30.0, gt=0, le=600, description="seconds until a request is given up")
+
+
+class AirflowSettings(_Section):
+    """How Airflow runs our DAGs; read when it reads the DAG files."""
+
+    train_executor: str | None = Field(
+        default=None,
+        description="executor of the tasks that train, such as KubernetesExecutor; none is Airflow's first",
+    )
+    train_pod_template: Path | None = Field(
+        default=None, description="pod template of the tasks that train; none is Airflow's own"
+    )
 
 
 class Settings(BaseSettings):
@@ -244,6 +271,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     s3: S3Settings = S3Settings()
     mlflow: MlflowSettings = MlflowSettings()
+    airflow: AirflowSettings = AirflowSettings()
 
     @field_validator("markets")
     @classmethod
@@ -291,6 +319,16 @@ class HomePaths:
     @property
     def dead_letters(self) -> Path:
         return self.home / "dead"
+
+    @property
+    def ship(self) -> Path:
+        """Give the folder of what a delivery of the journal remembers."""
+        return self.home / "ship"
+
+    @property
+    def fluentd(self) -> Path:
+        """Give the folder of fluentd's positions and buffers."""
+        return self.ship / "fluentd"
 
     @property
     def lake(self) -> Path:

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tickloop.adapters.local.clock import SharedClock, SteppedClock, SystemClock, acknowledger
 from tickloop.adapters.local.status import StatusBoard
-from tickloop.settings import PromotionSettings, Settings, StrategySettings, TrainingSettings, account_keys
+from tickloop.bootstrap.stores import Stores, extra, open_opensearch, stores_of
+from tickloop.settings import HomePaths, PromotionSettings, Settings, StrategySettings, TrainingSettings, account_keys
 
 if TYPE_CHECKING:  # opened on first use: a command pays only for the adapters it needs
+    from tickloop.adapters.fluentd.config import FluentdPaths
     from tickloop.adapters.local.journal import JournalStore
+    from tickloop.adapters.local.journal_intake import LineMaker
     from tickloop.adapters.local.journal_writer import JournalWriter
     from tickloop.adapters.local.order_log import FileOrderLog
     from tickloop.adapters.local.probes import HomeProbes
     from tickloop.adapters.local.sessions import FileSessionLog
     from tickloop.adapters.upbit.broker import UpbitBroker
+    from tickloop.adapters.upbit.connection import TakePacked
     from tickloop.adapters.upbit.feed import UpbitFeed
     from tickloop.adapters.upbit.rest import UpbitMarketData
     from tickloop.adapters.webhook.notify import WebhookNotifier
-    from tickloop.domain.arrivals import ArrivalWatch
-    from tickloop.ports import Clock, Lake, ModelRegistry, Notifier, Warehouse, WindowLock
+    from tickloop.domain.arrivals import ArrivalWatch, PassUsual
+    from tickloop.domain.universe import Span
+    from tickloop.ports import (
+        Clock,
+        EventSink,
+        Lake,
+        LineSource,
+        MarketLog,
+        ModelRegistry,
+        Notifier,
+        Prunable,
+        RawStore,
+        RefusedLines,
+        SegmentKeeper,
+        Warehouse,
+        WindowLock,
+    )
     from tickloop.services.predict import LiveForecaster
     from tickloop.services.repair import Repairs
     from tickloop.services.universe import MarketWatch
 
-CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
+CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"
 """Versions that were tested, in a checkout; a wheel does not bring them."""
 
+
+BUSY_MARKETS = 50
+"""From as many markets on, messages are cut and kept by compiled code: it takes a second to load, and 60 MB."""
 
 COLLECTOR = "collector"
 """Name of the collector, also as the journal's writer."""
@@ -59,8 +82,8 @@ class App:
         self.close()
 
     def close(self) -> None:
-        if "warehouse" in self.__dict__:
-            self.warehouse.close()
+        if "stores" in self.__dict__:
+            self.stores.close()
         if "market_data" in self.__dict__:
             self.market_data.close()
         if "webhook" in self.__dict__ and self.webhook is not None:
@@ -69,6 +92,16 @@ class App:
     @property
     def markets(self) -> tuple[str, ...]:
         return self.settings.markets
+
+    @property
+    def collected(self) -> dict[str, Span]:
+        return {market: span for market, span in self.market_log.load().items() if market not in self.markets}
+
+    @cached_property
+    def market_log(self) -> MarketLog:
+        from tickloop.adapters.local.markets import FileMarketLog
+
+        return FileMarketLog(self.paths.journal / "markets.json")
 
     @property
     def training(self) -> TrainingSettings:
@@ -96,41 +129,114 @@ class App:
         return f"tickloop/{os.getpid()}" if self.settings.clock == "stepped" else "tickloop"
 
     @cached_property
-    def raw(self) -> JournalStore:
+    def stores(self) -> Stores:
+        return stores_of(self.settings, self.clock, lambda: self.journal_store)
+
+    @cached_property
+    def journal_store(self) -> JournalStore:
+        """Give the raw events of this home, whichever store the steps read."""
         from tickloop.adapters.local.journal import JournalStore
 
         return JournalStore(self.paths.journal, self.paths.dead_letters, self.clock)
 
-    @cached_property
+    @property
+    def raw(self) -> RawStore:
+        return self.stores.raw
+
+    @property
     def lake(self) -> Lake:
-        from tickloop.adapters.local.lake import ParquetLake
+        return self.stores.lake
 
-        return ParquetLake(self.paths.lake)
-
-    @cached_property
+    @property
     def warehouse(self) -> Warehouse:
-        from tickloop.adapters.local.warehouse import SqliteWarehouse
+        return self.stores.warehouse
 
-        return SqliteWarehouse(self.paths.warehouse)
-
-    @cached_property
+    @property
     def lock(self) -> WindowLock:
-        from tickloop.adapters.local.lock import FileWindowLock
+        return self.stores.lock
 
-        return FileWindowLock(self.paths.locks)
-
-    @cached_property
+    @property
     def registry(self) -> ModelRegistry:
-        from tickloop.adapters.mlflow.registry import MlflowRegistry
+        return self.stores.registry
 
-        return MlflowRegistry(self.paths.registry, self.paths.artifacts, self.clock)
+    def event_sink(self) -> EventSink:
+        """Give where the journal is delivered."""
+        from tickloop.adapters.opensearch.sink import OpensearchSink
+
+        return OpensearchSink(open_opensearch(self.settings.opensearch), self.settings.opensearch.index_prefix)
+
+    @contextmanager
+    def line_source(self) -> Iterator[LineSource]:
+        """Give the lines of the journal that the event sink has not got yet; one shipper per home."""
+        from tickloop.adapters.local.journal_follow import JournalFollower
+        from tickloop.adapters.local.ship_positions import ShipPositions, hold_shipping
+
+        opensearch = self.settings.opensearch
+        target = f"{opensearch.url} {opensearch.index_prefix}"
+        with hold_shipping(self.paths.ship):
+            yield JournalFollower(self.paths.journal, ShipPositions(self.paths.ship, target))
+
+    def refused_lines(self) -> RefusedLines:
+        from tickloop.adapters.local.ship_refusals import ShipDeadLetter
+
+        return ShipDeadLetter(self.paths.dead_letters, self.clock)
+
+    def segment_keeper(self) -> SegmentKeeper:
+        from tickloop.adapters.fluentd.state import read_offsets
+        from tickloop.adapters.local.segment_keeper import JournalKeeper
+        from tickloop.adapters.local.ship_positions import delivered_offsets
+
+        shippers = (
+            lambda: delivered_offsets(self.paths.ship),
+            lambda: read_offsets(self._fluentd_paths.positions),
+        )
+        return JournalKeeper(self.paths.journal, shippers)
+
+    def prunables(self) -> list[Prunable]:
+        """Give the stores that forget old days."""
+        return self.stores.prunables()
+
+    @property
+    def journal_keep_ms(self) -> int:
+        """Give how long the janitor keeps a segment; long where extract may read it again."""
+        from tickloop.services.janitor import KEEP_MS, KEEP_RAW_MS
+
+        return KEEP_RAW_MS if self.settings.profile == "laptop" else KEEP_MS
+
+    @property
+    def needs_delivery(self) -> bool:
+        """Tell whether the steps read what was delivered, and not the journal."""
+        return self.settings.profile == "cluster"
+
+    @property
+    def _fluentd_paths(self) -> FluentdPaths:
+        from tickloop.adapters.fluentd.config import FluentdPaths
+
+        paths = HomePaths(self.paths.home.absolute())
+        return FluentdPaths(paths.journal, paths.fluentd, paths.dead_letters)
+
+    def fluentd_config(self) -> tuple[str, Path]:
+        """Render fluentd's configuration and write the index template that it names; give the text and that file."""
+        import json
+
+        from tickloop.adapters.fluentd.config import fluentd_config
+        from tickloop.adapters.local.files import write_whole
+
+        with extra("OpenSearch", "cluster"):
+            from tickloop.adapters.opensearch.template import template
+        opensearch, paths = self.settings.opensearch, self._fluentd_paths
+        ca_file = None if opensearch.ca_file is None else opensearch.ca_file.expanduser().absolute()
+        text = fluentd_config(paths, opensearch.url, opensearch.index_prefix, ca_file)
+        write_whole(paths.template, json.dumps(template(opensearch.index_prefix), indent=2).encode())
+        return text, paths.template
 
     @cached_property
     def market_data(self) -> UpbitMarketData:
+        from tickloop.adapters.upbit.public import UpbitPublic
         from tickloop.adapters.upbit.rest import UpbitMarketData
 
-        exchange = self.settings.exchange
-        return UpbitMarketData(exchange.rest_url, self.clock, budgets=self.paths.budgets(exchange.rest_url))
+        url = self.settings.exchange.rest_url
+        return UpbitMarketData(UpbitPublic(url, self.clock, budgets=self.paths.budgets(url)), self.clock)
 
     def feed(self, types: Sequence[str], markets: Sequence[str] | None = None) -> UpbitFeed:
         """Give a stream of its own; types are `trade`, `ticker`, `orderbook` and `candle.1s`, markets our own."""
@@ -143,7 +249,34 @@ class App:
             self.clock,
             user_agent=self.user_agent,
             codes_per_connection=self.settings.collect.codes_per_connection,
+            idle_s=self.settings.collect.idle_s,
+            take_packed=self._take_packed(),
         )
+
+    def _take_packed(self) -> TakePacked | None:
+        if not self._is_busy:
+            return None
+        from tickloop.adapters.upbit.wire_kernel import load
+
+        return load()
+
+    def _pass_usual(self) -> PassUsual | None:
+        if not self._is_busy:
+            return None
+        from tickloop.domain.arrival_kernel import load
+
+        return load()
+
+    def _line_maker(self) -> LineMaker | None:
+        if not self._is_busy:
+            return None
+        from tickloop.adapters.local.line_kernel import CompiledLineMaker
+
+        return CompiledLineMaker()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.settings.collect.universe == "krw" or len(self.markets) >= BUSY_MARKETS
 
     def journal(self) -> JournalWriter:
         """Open the collector's journal; one collector per home."""
@@ -160,6 +293,7 @@ class App:
             queue_frames=collect.queue_frames,
             min_free_bytes=collect.min_free_bytes,
             watch=self._arrivals(),
+            line_maker=self._line_maker(),
         ).open()
 
     def _arrivals(self) -> ArrivalWatch:
@@ -167,7 +301,7 @@ class App:
         from tickloop.adapters.local.journal_tail import last_trades
         from tickloop.domain.arrivals import ArrivalWatch
 
-        watch = ArrivalWatch()
+        watch = ArrivalWatch(pass_usual=self._pass_usual())
         for market, trade_id in last_trades(self.paths.journal, COLLECTOR):
             watch.recall(market, trade_id)
         return watch
@@ -191,7 +325,7 @@ class App:
         last_line_ms = last_received_ms(self.paths.journal, COLLECTOR)
         return Repairs(
             self.market_data,
-            self.raw,
+            self.journal_store,
             self.clock,
             FileGapLog(self.paths.journal / "gaps.json"),
             self.notifier,
@@ -205,7 +339,12 @@ class App:
 
         collect = self.settings.collect
         return MarketWatch(
-            self.market_data, self.clock, own=self.markets, universe=collect.universe, check_s=collect.market_check_s
+            self.market_data,
+            self.clock,
+            own=self.markets,
+            universe=collect.universe,
+            check_s=collect.market_check_s,
+            log=self.market_log,
         )
 
     @cached_property
@@ -252,26 +391,38 @@ class App:
         """Give what `tickloop doctor` looks at; nothing is opened that is not there."""
         from tickloop.adapters.local.probes import HomeProbes, ProbePaths
         from tickloop.adapters.upbit.probe import ask_exchange
+        from tickloop.domain.health import SERVERS, Wiring
 
-        paths = self.paths
+        is_cluster = self.settings.profile == "cluster"
+        paths, rest_url = self.paths, self.settings.exchange.rest_url
         return HomeProbes(
             ProbePaths(
                 home=paths.home,
                 journal=paths.journal,
                 dead_letters=paths.dead_letters,
-                warehouse=paths.warehouse,
-                registry=paths.registry,
+                warehouse=None if is_cluster else paths.warehouse,
                 status=paths.status,
+                fluentd=paths.fluentd,
                 constraints=CONSTRAINTS,
             ),
             self.markets,
-            ask=lambda: ask_exchange(self.settings.exchange.rest_url, self.clock),
+            wiring=Wiring(rest_url, self.settings.exchange.is_on_this_machine, self.settings.clock),
+            ask=lambda: ask_exchange(rest_url, self.clock),
+            collected=lambda: self.collected,
             open_clock=lambda: self.clock,
-            open_warehouse=lambda: self.warehouse,
+            # The stores want the clock, which may not be there: they are opened within a check.
+            servers={name: partial(self._try_server, name) for name in SERVERS} if is_cluster else {},
+            open_warehouse=lambda: self.stores.made_warehouse(),
             champions=self._champions,
             load_recordings=load_recordings,
         )
 
-    def _champions(self) -> str:
-        found = ((market, self.registry.champion(market)) for market in self.markets)
+    def _try_server(self, name: str) -> str:
+        return self.stores.servers[name]()
+
+    def _champions(self) -> str | None:
+        registry = self.stores.made_registry()
+        if registry is None:
+            return None
+        found = ((market, registry.champion(market)) for market in self.markets)
         return ", ".join(f"{market} {'none' if champion is None else champion.name}" for market, champion in found)
