@@ -63,11 +63,15 @@ def _gap(draw: random.Random) -> dict[str, Any]:
 
 
 def _refusals(draw: random.Random) -> dict[str, Any]:
-    return {"path": "/v1/trades", "count": draw.randint(1, 3), "form": draw.choice(("text", "json"))}
+    return {"path": draw.choice(_PATHS), "count": draw.randint(1, 3), "form": draw.choice(("text", "json"))}
 
+
+_PATHS = ("/v1/trades", "/v1/market", "")
+"""Begins of what the collector reads: trades for repair, the list of markets, any of them."""
 
 _FIELDS: dict[str, Fields] = {
     "drop": _none,
+    "half_open": _none,
     "stall": _spell(5, 90),
     "duplicate": _some(20),
     "reorder": _some(20),
@@ -76,7 +80,8 @@ _FIELDS: dict[str, Fields] = {
     "gap": _gap,
     "rate_limited": _refusals,
     "server_error": _refusals,
-    "slow_answer": lambda draw: {"path": "/v1/trades", "count": 2, "delay_ms": draw.randint(10, 200)},
+    "answer_lost": lambda draw: {"path": draw.choice(_PATHS), "count": draw.randint(1, 3)},
+    "slow_answer": lambda draw: {"path": draw.choice(_PATHS), "count": 2, "delay_ms": draw.randint(10, 200)},
     "locked_out": _spell(1, 20),
     "maintenance": _spell(10, 120),
     "clock_skew": lambda draw: {"for_ms": 60_000, "offset_ms": draw.randint(-5_000, 5_000)},

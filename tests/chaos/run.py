@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,22 +33,27 @@ ROUNDS = 4
 
 @dataclass
 class Report:
-    """What a run did; `problems` is empty when nothing was lost, doubled or mislabelled."""
+    """What a run did; `problems` is empty when nothing was lost, doubled or mislabelled.
+
+    Attributes:
+        silences: connections that the collector gave up because nothing came.
+    """
 
     seed: int
     hours: int
     troubles: dict[str, int]
     kills: int = 0
     trades: int = 0
+    silences: int = 0
     states: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     real_s: float = 0.0
 
 
-def run_chaos(home: Path, seed: int, hours: int, speed: float) -> Report:
-    """Collect under trouble, settle, and compare with what the simulator knows."""
+def run_chaos(home: Path, seed: int, hours: int, speed: float, troubles: Sequence[Trouble] | None = None) -> Report:
+    """Collect under trouble, by default that of the seed, settle, and compare with what the simulator knows."""
     began = time.monotonic()
-    troubles = plan(seed, START_MS, hours)
+    troubles = plan(seed, START_MS, hours) if troubles is None else troubles
     report = Report(seed, hours, dict(Counter(trouble.kind for trouble in troubles)))
     window = Window(START_MS, START_MS + hours * HOUR_MS)
     with World(home, START_MS, speed, seed) as world:
@@ -58,7 +64,7 @@ def run_chaos(home: Path, seed: int, hours: int, speed: float) -> Report:
         world.control("DELETE", "/control/faults")
         # The market goes on: a lock-out that has begun ends by its clock.
         world.stop_collector()
-        report.kills = world.kills
+        report.kills, report.silences = world.kills, world.silences()
         with open_app(load_settings(home)) as app:
             for market in MARKETS:
                 _settle(app, market, window)

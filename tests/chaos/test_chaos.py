@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from run import run_chaos
+from plan import MINUTE_MS, Trouble
+from run import START_MS, run_chaos
 
 SEEDS = int(os.environ.get("TICKLOOP_CHAOS_SEEDS", "4"))
 HOURS, SPEED = 1, 1_200.0
@@ -23,3 +24,14 @@ def test_every_trade_is_stored_once_and_every_minute_is_labelled_right(tmp_path:
 
     assert report.problems == []
     assert report.trades > 0
+
+
+def test_half_open_connection_is_given_up_and_what_it_kept_is_repaired(tmp_path: Path) -> None:
+    """It stays open and gives nothing, no pong either: only its silence tells."""
+    at_ms = START_MS + 5 * MINUTE_MS
+
+    report = run_chaos(tmp_path / "home", 1, HOURS, SPEED, [Trouble(at_ms, "half_open")])
+
+    assert report.problems == []
+    assert report.silences >= 1
+    assert report.states["repaired"] >= 5

@@ -12,12 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from plan import MARKETS
+
 from tickloop.adapters.local.clock import SharedClock
+from tickloop.adapters.local.sessions import FileSessionLog
 from tickloop.adapters.local.status import StatusBoard
 
 COMMANDS = {"simulator": "sim", "collector": "collect"}
 
 DEADLINE_S = 60.0
+IDLE_MARKET_S = 240.0
+"""Silence after which the collector gives a connection up: real seconds by its nature, so few of them at high speed."""
+
 _LOOK_S = 0.01
 
 
@@ -50,7 +56,7 @@ class World:
         options = ("--start-ms", self._start_ms, "--speed", self._speed, "--seed", self._seed, "--port", 0, "--hold")
         self._simulator = self._start("simulator", *map(str, options))
         self.url = str(self._until_ready("simulator", self._simulator).detail["url"])
-        write_settings(self.home, self.url)
+        write_settings(self.home, self.url, IDLE_MARKET_S / self._speed)
         self.clock = SharedClock(self.home / "sim" / "clock.json")
         self._collector = self._start("collector")
         self._until_ready("collector", self._collector)
@@ -86,6 +92,11 @@ class World:
         self._collector.send_signal(signal.SIGTERM)
         assert self._collector.wait(DEADLINE_S) == 0, self._log("collector")
 
+    def silences(self) -> int:
+        """Count the connections that the collector gave up because nothing came."""
+        sessions = FileSessionLog(self.home / "journal" / "sessions.log").sessions(MARKETS[0])
+        return sum((session.reason or "").startswith("no message") for session in sessions)
+
     def control(self, method: str, path: str, /, **body: Any) -> Any:
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
@@ -111,7 +122,7 @@ class World:
         return (self._logs / name).read_text(errors="replace")[-2_000:]
 
 
-def write_settings(home: Path, url: str) -> None:
+def write_settings(home: Path, url: str, idle_s: float) -> None:
     """Point a home at the simulator of a run."""
     (home / "tickloop.toml").write_text(
         f"""clock = "shared"
@@ -119,6 +130,9 @@ def write_settings(home: Path, url: str) -> None:
 [exchange]
 rest_url = "{url}"
 websocket_url = "{url.replace("http", "ws", 1)}/websocket/v1"
+
+[collect]
+idle_s = {idle_s}
 """,
         encoding="utf-8",
     )

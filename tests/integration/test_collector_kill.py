@@ -57,6 +57,27 @@ def test_sinks_that_are_down_never_stop_collection(tmp_path: Path) -> None:
         assert status.state == "ready"
 
 
+def test_collector_stops_cleanly_while_the_exchange_keeps_it_waiting(tmp_path: Path) -> None:
+    """Its list of markets and its repair have no answer yet, and get none for minutes."""
+    with Collecting(tmp_path, tmp_path / "home", "[collect]\nmarket_check_s = 1\n") as world:
+        for path in ("/v1/market", "/v1/trades"):
+            world.control("POST", "/control/faults", kind="slow_answer", path=path, count=0, delay_ms=300_000)
+        world.run_to(5)
+        world.control("POST", "/control/faults", kind="drop")
+        world.until(lambda: struck(world) == {"/v1/market", "/v1/trades"}, "both questions")
+
+        world.stop_collector()
+
+        status = world.status()
+        assert status is not None
+        assert (status.state, world.figure("repairs")) == ("stopped", None)
+
+
+def struck(world: Collecting) -> set[str]:
+    faults = world.control("GET", "/control/faults")["faults"]
+    return {fault["path"] for fault in faults if fault["kind"] == "slow_answer" and fault["struck"]}
+
+
 def settle(world: Collecting) -> None:
     """Wait, while the market runs, for the repairs, then for the last frames."""
     world.until(lambda: world.figure("repairs")["pending"] == 0, "the end of the repairs")

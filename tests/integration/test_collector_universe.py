@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from collecting import Collecting
+from fakes import START_MS
+from tickloop.adapters.local.markets import FileMarketLog
+from tickloop.domain.window import MINUTE_MS
 
 MARKETS = ("KRW-BTC", "KRW-ETH", "KRW-S001", "KRW-S002")
 EXCHANGE = (
@@ -28,4 +31,10 @@ def test_listed_market_is_collected_whole_and_a_delisted_one_is_dropped(tmp_path
         world.until(lambda: world.kept() >= expected, "the last trade")
 
         assert any(market == "KRW-S001" for market, _ in expected)
+        spans = FileMarketLog(world.home / "journal" / "markets.json").load()
+        assert {market for market, span in spans.items() if span.until_ms is None} == {"KRW-BTC", "KRW-ETH", "KRW-S001"}
+        assert (spans["KRW-S002"].until_ms or 0) - START_MS >= 20 * MINUTE_MS
+        told = world.command("ledger", "--market", "KRW-S001", "--window", "2024-01-22T00")
+        assert (told.returncode, "unknown (never verified)" in told.stdout) == (3, True)
+        assert world.command("ledger", "--market", "KRW-NONE").returncode == 2
         assert world.figure("market_check_error") == ""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 from test_journal_line import TICKER
 
-from fakes import START_MS, FixedClock
+from fakes import START_MS, FixedClock, MemoryWarehouse
 from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
 from tickloop.adapters.local.journal_line import line_of
 from tickloop.adapters.local.probes import HomeProbes, ProbePaths, joined, outages_between, quick_check
@@ -23,38 +24,56 @@ from tickloop.adapters.local.sessions import FileSessionLog
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.adapters.local.warehouse import SqliteWarehouse
 from tickloop.adapters.upbit.parse import parse_frame
-from tickloop.domain.health import Check, ExchangeAnswer, Outage
-from tickloop.domain.tables import LEDGER
-from tickloop.domain.window import HOUR_MS, MINUTE_MS
-from tickloop.errors import DataError, RetryableError
+from tickloop.domain import health
+from tickloop.domain.data_health import Outage
+from tickloop.domain.health import Check, ExchangeAnswer, Wiring
+from tickloop.domain.tables import LEDGER, RUN
+from tickloop.domain.universe import Span
+from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
+from tickloop.errors import (
+    DataError,
+    ExchangeError,
+    MissingExtraError,
+    OperatorError,
+    RetryableError,
+    SchemaTooNewError,
+    SettingsError,
+    StoreAwayError,
+    StoreError,
+)
 from tickloop.services import doctor
 from tickloop.services.doctor import checks
 
 MARKETS = ("KRW-BTC", "KRW-ETH")
 NOW_MS = START_MS + 10 * HOUR_MS
+WIRING = Wiring("https://api.upbit.com", is_simulated=False, clock="system")
 
 
-def probes_of(home: Path, **changed: Callable[[], Any]) -> HomeProbes:
+def probes_of(home: Path, *, has_file: bool = True, **changed: Any) -> HomeProbes:
+    file = home / "warehouse.sqlite"
     paths = ProbePaths(
         home=home,
         journal=home / "journal",
         dead_letters=home / "dead",
-        warehouse=home / "warehouse.sqlite",
-        registry=home / "mlflow.sqlite",
+        warehouse=file if has_file else None,
         status=home / "run",
+        fluentd=home / "ship" / "fluentd",
         constraints=home / "constraints.txt",
     )
-    parts: dict[str, Callable[[], Any]] = {
+    parts: dict[str, Any] = {
         "ask": lambda: ExchangeAnswer(NOW_MS, NOW_MS + 50, NOW_MS, MARKETS),
+        "wiring": WIRING,
+        "collected": dict,
         "open_clock": lambda: FixedClock(NOW_MS),
-        "open_warehouse": lambda: SqliteWarehouse(paths.warehouse),
-        "champions": lambda: "KRW-BTC ridge-2",
+        "servers": {},
+        "open_warehouse": lambda: SqliteWarehouse(file) if file.exists() else None,
+        "champions": lambda: None,
         "load_recordings": lambda: "candles",
     }
     return HomeProbes(paths, MARKETS, **{**parts, **changed})
 
 
-def found(home: Path, **changed: Callable[[], Any]) -> dict[str, Check]:
+def found(home: Path, **changed: Any) -> dict[str, Check]:
     return {check.name: check for check in checks(probes_of(home, **changed))}
 
 
@@ -105,8 +124,19 @@ def test_a_home_with_data_is_told_as_it_is(tmp_path: Path) -> None:
     assert report["stream ticker"].detail == {"age_s": {"KRW-BTC": 1.5, "KRW-ETH": 1.5}}
     assert report["gaps"].detail == {"gaps": 1, "seconds": 7.0, "since_start": 1}
     assert report["dead letters"].detail == {"count": 1}
-    assert report["ledger"].detail == {"minutes": 60, "unknown": {"excess": 1}}
+    assert report["ledger"].detail == {"minutes": 60, "markets": 2, "unknown": {"excess": 1}}
     assert report["processes"].detail["collector"]["alive"] is True
+
+
+def test_minutes_of_collected_markets_without_a_label_are_told(tmp_path: Path) -> None:
+    """A market of `universe = "krw"` that nothing has verified must not look whole."""
+    asyncio.run(filled(tmp_path))
+    spans = {"KRW-XRP": Span(NOW_MS - 5 * HOUR_MS - 1), "KRW-NEW": Span(NOW_MS), "KRW-OLD": Span(1, 2)}
+
+    check = found(tmp_path, collected=lambda: spans)["ledger"]
+
+    assert check.state == "fail"
+    assert check.detail == {"minutes": 240, "markets": 5, "unknown": {"excess": 1, "never verified": 180}}
 
 
 def test_an_exchange_that_does_not_answer_fails_its_check_alone(tmp_path: Path) -> None:
@@ -120,6 +150,122 @@ def test_an_exchange_that_does_not_answer_fails_its_check_alone(tmp_path: Path) 
     assert report["exchange"].state == "fail"
     assert "no answer" in report["exchange"].figure
     assert report["recordings"].state == "ok"
+
+
+TOLD = {name: f"{name} writes and reads" for name in ("opensearch", "postgres", "s3", "mlflow")}
+
+
+def on_servers(home: Path, tries: dict[str, Callable[[], str]], **changed: Any) -> dict[str, Check]:
+    """Look a home over whose stores are servers; those not in `tries` are well."""
+    well = {name: partial(str, text) for name, text in TOLD.items()}
+    return found(home, has_file=False, servers=well | tries, **changed)
+
+
+def test_each_server_is_tried_and_no_file_of_the_home_is_read(tmp_path: Path) -> None:
+    """What stands in the home beside them is of a laptop: its warehouse is damaged, and nobody looks."""
+    (tmp_path / "warehouse.sqlite").write_bytes(b"not a database at all, only text" * 100)
+
+    report = on_servers(tmp_path, {}, champions=lambda: "KRW-BTC ridge-2", open_warehouse=MemoryWarehouse)
+
+    assert {name: report[name].figure for name in TOLD} == TOLD
+    assert {report[name].state for name in TOLD} == {"ok"}
+    assert "warehouse" not in report
+    assert report["ledger"].figure == "no minute of the last seven days is in the ledger"
+    assert report["registry"].figure == "KRW-BTC ridge-2"
+    assert {check.state for check in report.values()} <= {"ok", "skip"}
+
+
+def failing(problem: Exception) -> Callable[[], str]:
+    def try_it() -> str:
+        raise problem
+
+    return try_it
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "untold"),
+    [
+        ("opensearch", StoreError("opensearch.url: there is another server"), set()),
+        ("postgres", StoreAwayError("postgres.host: it cannot be reached"), {"ledger", "pipeline"}),
+        ("postgres", SchemaTooNewError("it has schema version 99"), {"ledger", "pipeline"}),
+        ("s3", MissingExtraError("S3", "cluster"), set()),
+        ("mlflow", DataError("the model registry refused a value"), {"registry"}),
+    ],
+)
+def test_server_that_refuses_fails_once_in_its_own_words(
+    tmp_path: Path, name: str, problem: Exception, untold: set[str]
+) -> None:
+    """The others are tried all the same, and what would be read there says where to look."""
+    report = on_servers(tmp_path, {name: failing(problem)}, open_warehouse=MemoryWarehouse)
+
+    assert {one for one, check in report.items() if check.state == "fail"} == {name}
+    assert report[name].figure == str(problem)
+    assert report[name].remedy == "do as the message says, and ask again"
+    assert {
+        one for one, check in report.items() if check.figure == f"cannot be told: see the check of {name}"
+    } == untold
+
+
+@pytest.mark.parametrize(("name", "setting"), list(health.SERVERS.items()))
+def test_server_that_gives_no_answer_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, setting: str
+) -> None:
+    """Its setting is named."""
+    monkeypatch.setattr(doctor, "SERVER_DEADLINE_S", 0.05)
+    release = threading.Event()
+
+    def hang() -> str:
+        release.wait(30)
+        return "too late"
+
+    report = on_servers(tmp_path, {name: hang})
+    release.set()
+
+    assert report[name].state == "fail"
+    assert "no answer within" in report[name].figure
+    assert report[name].remedy.startswith(f"{setting}: ")
+
+
+def test_pipeline_beside_servers_is_judged_without_a_process_of_ours(tmp_path: Path) -> None:
+    """Airflow runs the steps: hours that stay away are a failure, not a pipeline that somebody stopped."""
+    warehouse = MemoryWarehouse()
+    hour = Window(NOW_MS - 9 * HOUR_MS, NOW_MS - 8 * HOUR_MS)
+    now = to_datetime(NOW_MS)
+    runs = [(market, "features", hour.start, hour.end, "done", 1, now, 1, "{}") for market in MARKETS]
+    warehouse.upsert(RUN, pl.DataFrame(runs, schema=RUN.columns, orient="row"))
+
+    check = on_servers(tmp_path, {}, open_warehouse=lambda: warehouse)["pipeline"]
+
+    assert check.state == "fail"
+    assert "Airflow" in check.remedy
+
+
+SIMULATED = Wiring("http://127.0.0.1:9", is_simulated=True, clock="shared")
+
+
+@pytest.mark.parametrize(
+    ("problem", "wiring", "words"),
+    [
+        (RetryableError("no answer"), WIRING, "exchange.rest_url = 'https://api.upbit.com': see that this machine"),
+        (RetryableError("no answer"), SIMULATED, "exchange.rest_url = 'http://127.0.0.1:9': start the simulator"),
+        (ExchangeError("no markets"), WIRING, "valid: https://api.upbit.com"),
+        (OperatorError("market clock clock.json is not there"), SIMULATED, "clock = 'shared': start the simulator"),
+        (PermissionError(13, "Permission denied"), WIRING, "read and write all of the home"),
+        (SettingsError("exchange.keys_file is open; valid: chmod 600"), WIRING, "do as the message says"),
+    ],
+)
+def test_check_that_cannot_be_made_has_a_remedy_of_its_own(
+    tmp_path: Path, problem: Exception, wiring: Wiring, words: str
+) -> None:
+    """It names the setting, its value and what to do; the program does not fall."""
+
+    def refuse() -> ExchangeAnswer:
+        raise problem
+
+    check = found(tmp_path, ask=refuse, wiring=wiring)["exchange"]
+
+    assert check.state == "fail"
+    assert words in check.remedy
 
 
 def test_a_probe_that_hangs_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,3 +376,19 @@ def test_dead_letters_are_counted_over_all_files(tmp_path: Path) -> None:
         os.utime(tmp_path / "dead" / f"{name}.jsonl", (ord(name), ord(name)))
 
     assert probes_of(tmp_path).dead_letters() == (5, "b2")
+
+
+def test_dead_letters_of_fluentd_are_counted_too(tmp_path: Path) -> None:
+    """Lines that were refused, and chunks that it gave up."""
+    DeadLetter(tmp_path / "dead" / "a.jsonl").add([DeadLine("a", 1, "no JSON", b"")])
+    (tmp_path / "dead" / "fluentd.log").write_text('{"unmatched_line":"x"}\n{"unmatched_line":"y"}\n')
+    chunk = tmp_path / "ship" / "fluentd" / "backup" / "worker0" / "opensearch" / "61f.log"
+    chunk.parent.mkdir(parents=True)
+    chunk.touch()
+
+    count, reason = probes_of(tmp_path).dead_letters()
+
+    assert count == 4
+    assert "no JSON" in reason
+    assert "2 of fluentd" in reason
+    assert "1 chunks" in reason

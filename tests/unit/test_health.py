@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from fakes import START_MS
-from tickloop.domain import health
-from tickloop.domain.health import Check, ExchangeAnswer, JournalState, Outage, Package, Process
+from tickloop.domain import data_health, health
+from tickloop.domain.data_health import JournalState, Outage
+from tickloop.domain.health import Check, ExchangeAnswer, Package, Process, Wiring
 from tickloop.domain.window import DAY_MS, HOUR_MS
 
 GB = 10**9
@@ -30,7 +31,11 @@ def journal(age_s: dict[tuple[str, str], float], size: int = 10**6, segments: in
 
 def stream(trade_age_s: float, speed: float = 1.0, *, is_collecting: bool = True, eth_age_s: float = 5.0) -> Check:
     ages = {("trade", "KRW-BTC"): trade_age_s, ("trade", "KRW-ETH"): max(trade_age_s, eth_age_s)}
-    return health.stream_checks(journal(ages), MARKETS, START_MS, speed, is_collecting=is_collecting)[0]
+    return data_health.stream_checks(journal(ages), MARKETS, START_MS, speed, is_collecting=is_collecting)[0]
+
+
+def skewed(found: ExchangeAnswer) -> Check:
+    return health.skew_check(found, Wiring("https://api.upbit.com", is_simulated=False, clock="system"))
 
 
 GAP = Outage(START_MS - HOUR_MS, START_MS - HOUR_MS + 65_000, "closed by the peer")
@@ -56,13 +61,13 @@ VERDICTS: dict[str, tuple[str, Callable[[], Check]]] = {
     "a home that cannot be written": ("fail", lambda: health.home_check("/home", "read-only", 50 * GB)),
     "an exchange with our markets": ("ok", lambda: health.exchange_check(answer(), MARKETS)),
     "a market that was delisted": ("warn", lambda: health.exchange_check(answer(markets=MARKETS[:1]), MARKETS)),
-    "clocks that agree": ("ok", lambda: health.skew_check(answer())),
-    "a second of skew, which a Date cannot tell from none": ("ok", lambda: health.skew_check(answer(1_000))),
-    "clocks three seconds apart": ("warn", lambda: health.skew_check(answer(3_200))),
-    "a clock that is behind": ("warn", lambda: health.skew_check(answer(-3_200))),
-    "clocks twelve seconds apart": ("fail", lambda: health.skew_check(answer(12_000))),
-    "a market too fast to tell": ("skip", lambda: health.skew_check(answer(took_ms=30_000))),
-    "an exchange without a Date": ("skip", lambda: health.skew_check(answer(date=False))),
+    "clocks that agree": ("ok", lambda: skewed(answer())),
+    "a second of skew, which a Date cannot tell from none": ("ok", lambda: skewed(answer(1_000))),
+    "clocks three seconds apart": ("warn", lambda: skewed(answer(3_200))),
+    "a clock that is behind": ("warn", lambda: skewed(answer(-3_200))),
+    "clocks twelve seconds apart": ("fail", lambda: skewed(answer(12_000))),
+    "a market too fast to tell": ("skip", lambda: skewed(answer(took_ms=30_000))),
+    "an exchange without a Date": ("skip", lambda: skewed(answer(date=False))),
     "no process yet": ("skip", lambda: health.processes_check([])),
     "processes that run or were stopped": (
         "ok",
@@ -82,49 +87,51 @@ VERDICTS: dict[str, tuple[str, Callable[[], Check]]] = {
     "an old stream of a collector that does not run": ("skip", lambda: stream(9_999.0, is_collecting=False)),
     "no message though the collector runs": (
         "fail",
-        lambda: health.stream_checks(journal({}), MARKETS, START_MS, 1.0, is_collecting=True)[0],
+        lambda: data_health.stream_checks(journal({}), MARKETS, START_MS, 1.0, is_collecting=True)[0],
     ),
     "no message while the market clock stands": (
         "skip",
-        lambda: health.stream_checks(journal({}), MARKETS, START_MS, 0.0, is_collecting=True)[0],
+        lambda: data_health.stream_checks(journal({}), MARKETS, START_MS, 0.0, is_collecting=True)[0],
     ),
-    "no gap": ("ok", lambda: health.gaps_check([], START_MS)),
-    "a gap an hour ago": ("warn", lambda: health.gaps_check([GAP], START_MS)),
-    "a gap of last week": ("ok", lambda: health.gaps_check([GAP], START_MS + 7 * DAY_MS)),
-    "a kill": ("warn", lambda: health.gaps_check([Outage(None, START_MS - 1_000, "killed")], START_MS)),
-    "no dead letter": ("ok", lambda: health.dead_letters_check(0, "")),
-    "dead letters": ("warn", lambda: health.dead_letters_check(3, "field code")),
-    "no journal": ("skip", lambda: health.journal_check(JournalState(0, 0, 0, {}), GB, START_MS)),
-    "a journal with room to grow": ("ok", lambda: health.journal_check(journal({}), 50 * GB, START_MS)),
+    "no gap": ("ok", lambda: data_health.gaps_check([], START_MS)),
+    "a gap an hour ago": ("warn", lambda: data_health.gaps_check([GAP], START_MS)),
+    "a gap of last week": ("ok", lambda: data_health.gaps_check([GAP], START_MS + 7 * DAY_MS)),
+    "a kill": ("warn", lambda: data_health.gaps_check([Outage(None, START_MS - 1_000, "killed")], START_MS)),
+    "no dead letter": ("ok", lambda: data_health.dead_letters_check(0, "")),
+    "dead letters": ("warn", lambda: data_health.dead_letters_check(3, "field code")),
+    "no journal": ("skip", lambda: data_health.journal_check(JournalState(0, 0, 0, {}), GB, START_MS)),
+    "a journal with room to grow": ("ok", lambda: data_health.journal_check(journal({}), 50 * GB, START_MS)),
     "a journal that fills the disk in two days": (
         "warn",
-        lambda: health.journal_check(journal({}, size=10 * GB), 20 * GB, START_MS),
+        lambda: data_health.journal_check(journal({}, size=10 * GB), 20 * GB, START_MS),
     ),
-    "no ledger": ("skip", lambda: health.ledger_check({}, 0, "12:00")),
-    "a settled ledger": ("ok", lambda: health.ledger_check({}, 600, "12:00")),
-    "unknown minutes": ("fail", lambda: health.ledger_check({"excess": 1}, 600, "12:00")),
-    "no run": ("skip", lambda: health.pipeline_check({"KRW-BTC": None}, START_MS, [], is_running=True)),
+    "no ledger": ("skip", lambda: data_health.ledger_check({}, 0, 2, "12:00")),
+    "a settled ledger": ("ok", lambda: data_health.ledger_check({}, 600, 2, "12:00")),
+    "unknown minutes": ("fail", lambda: data_health.ledger_check({"excess": 1}, 600, 2, "12:00")),
+    "no run": ("skip", lambda: data_health.pipeline_check({"KRW-BTC": None}, START_MS, [], is_running=True)),
     "a pipeline that keeps up": (
         "ok",
-        lambda: health.pipeline_check({"KRW-BTC": START_MS - HOUR_MS}, START_MS, [], is_running=True),
+        lambda: data_health.pipeline_check({"KRW-BTC": START_MS - HOUR_MS}, START_MS, [], is_running=True),
     ),
     "a market that is behind": (
         "warn",
-        lambda: health.pipeline_check(
+        lambda: data_health.pipeline_check(
             {"KRW-BTC": START_MS, "KRW-ETH": START_MS - 3 * HOUR_MS}, START_MS, [], is_running=True
         ),
     ),
     "a pipeline that stands": (
         "fail",
-        lambda: health.pipeline_check({"KRW-BTC": START_MS - 9 * HOUR_MS}, START_MS, [], is_running=True),
+        lambda: data_health.pipeline_check({"KRW-BTC": START_MS - 9 * HOUR_MS}, START_MS, [], is_running=True),
     ),
     "a step that was given up": (
         "warn",
-        lambda: health.pipeline_check({"KRW-BTC": START_MS}, START_MS, ["load KRW-BTC 2024-01-22T00"], is_running=True),
+        lambda: data_health.pipeline_check(
+            {"KRW-BTC": START_MS}, START_MS, ["load KRW-BTC 2024-01-22T00"], is_running=True
+        ),
     ),
     "a pipeline that does not run": (
         "skip",
-        lambda: health.pipeline_check({"KRW-BTC": START_MS - 9 * HOUR_MS}, START_MS, [], is_running=False),
+        lambda: data_health.pipeline_check({"KRW-BTC": START_MS - 9 * HOUR_MS}, START_MS, [], is_running=False),
     ),
 }
 
@@ -149,6 +156,16 @@ def test_the_stream_check_gives_the_age_of_each_market() -> None:
 
 def test_the_gap_check_adds_up_the_time_lost() -> None:
     """And says when the last one began and why."""
-    check = health.gaps_check([GAP, GAP], START_MS)
+    check = data_health.gaps_check([GAP, GAP], START_MS)
 
     assert check.figure == "2 in 24 h, 130 s in all; the last from 2024-01-21T23:00:00: closed by the peer"
+
+
+def test_remedies_of_a_skew_and_of_a_full_disk_fit_their_cause() -> None:
+    """NTP moves no simulator's clock, and a collector that waits for room is not to be started again."""
+    simulated = Wiring("http://127.0.0.1:9", is_simulated=True, clock="shared")
+    blocked = Process("collector", "blocked", True, "200 MB free")
+
+    assert "name one for both" in health.skew_check(answer(12_000), simulated).remedy
+    assert health.processes_check([blocked]).remedy == "make room on the disk: the collector goes on by itself"
+    assert "tickloop up" in health.processes_check([blocked, Process("api", "failed", False, "")]).remedy

@@ -11,7 +11,8 @@ import polars as pl
 from chain_fakes import FakePorts, candles_of, made_trades, minute_of
 from fakes import START_MS, FakeMarketData, FakeRawStore, FixedClock
 from tickloop.domain.market import Candle
-from tickloop.domain.tables import BAR_1M, LEDGER, RUN
+from tickloop.domain.tables import BAR_1M, LEDGER, RUN, TRADE
+from tickloop.domain.universe import Span
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
 from tickloop.errors import RetryableError
 from tickloop.services.pipeline import run_pipeline
@@ -158,6 +159,28 @@ def test_without_history_the_live_hours_begin_with_the_hour_of_the_first_start()
 
     assert hours_done(ports) == [0, 1, 2]
     assert ports.warehouse.read(LEDGER, "KRW-BTC", Window(START_MS - DAY_MS, START_MS)).is_empty()
+
+
+def test_hours_of_markets_that_are_only_collected_are_settled_too() -> None:
+    """Extracted, loaded, labelled and repaired up to their bars; no history, no features, no model."""
+    ports = exchange()
+    other = made_trades(range(180), "KRW-XRP", 9)
+    ports.market_data.known.append("KRW-XRP")
+    ports.market_data.stored_candles += candles_of(other)
+    ports.market_data.stored_trades += other
+    ports.raw.lines += [trade for trade in other if minute_of(trade) not in (80, 81)]
+    ports.collected = {"KRW-XRP": Span(START_MS + HOUR_MS + 7 * MINUTE_MS)}
+
+    run_until(ports, 5)
+
+    ledger = ports.warehouse.read(LEDGER, "KRW-XRP")
+    assert ledger.group_by("state").len().sort("state").rows() == [("verified", 118), ("repaired", 2)]
+    assert ports.warehouse.read(TRADE, "KRW-XRP").height == 360
+    assert ports.warehouse.read(BAR_1M, "KRW-XRP").height == 120
+    steps = set(ports.warehouse.read(RUN, "KRW-XRP")["step"])
+    assert steps == {"extract", "load", "verify", "bars"}
+    assert hours_done(ports) == [0, 1, 2]
+    assert ports.registry.champion("KRW-XRP") is None
 
 
 def hours_done(ports: FakePorts, market: str = "KRW-BTC") -> list[int]:

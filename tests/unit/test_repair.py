@@ -13,6 +13,7 @@ from fakes import START_MS, FakeMarketData, FakeNotifier, FakeRawStore, FixedClo
 from tickloop.domain.gaps import Gap
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.domain.tables import RUN
+from tickloop.domain.universe import Span
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window, hour_of
 from tickloop.errors import (
     DiskFullError,
@@ -246,14 +247,17 @@ def test_bug_in_repair_is_told_and_raised_in_its_thread_alone(monkeypatch: pytes
 
 
 def test_extract_is_marked_due_unless_it_runs() -> None:
-    """Its end would be newer than the mark; a market that is collected only has no extract."""
-    ports = FakePorts()
+    """Its end would be newer than the mark; a market that nobody settles is left alone."""
+    ports = FakePorts(collected={"KRW-ADA": Span(START_MS)})
     mark, hour = extract_marker(ports), hour_of(START_MS)
 
     with ports.lock.hold("extract", BTC, hour):
         was_marked = mark(BTC, hour)
     rows_before = ports.warehouse.read(RUN).height
-    is_marked, is_elsewhere = mark(BTC, hour), mark("KRW-XRP", hour)
+    are_marked = [mark(market, hour) for market in (BTC, "KRW-ADA", "KRW-XRP")]
 
-    assert (was_marked, rows_before, is_marked, is_elsewhere) == (False, 0, True, True)
-    assert ports.warehouse.read(RUN).select("market", "step", "state").rows() == [(BTC, "extract", "due")]
+    assert (was_marked, rows_before, are_marked) == (False, 0, [True, True, True])
+    assert ports.warehouse.read(RUN).select("market", "step", "state").rows() == [
+        ("KRW-ADA", "extract", "due"),
+        (BTC, "extract", "due"),
+    ]

@@ -10,6 +10,7 @@ import pytest
 from fakes import START_MS
 from tickloop.domain.schedule import Cadence, Calendar, StepRule, due, next_check_ms
 from tickloop.domain.tables import RUN
+from tickloop.domain.universe import Span
 from tickloop.domain.window import HOUR_MS, MINUTE_MS
 
 RULES = (
@@ -170,6 +171,34 @@ def test_markets_go_side_by_side_within_an_hour() -> None:
     runs = [*HISTORY, *TRAINED, *chain(0, 20)]
 
     assert due_now(runs, 180, ("KRW-BTC", "KRW-ETH")) == ["extract@0 ETH", "extract@1", "extract@1 ETH"]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        (Span(START_MS + 61 * MINUTE_MS), ["extract@1", "extract@2"]),
+        (Span(START_MS - HOUR_MS, START_MS + 30 * MINUTE_MS), ["extract@-1", "extract@0"]),
+        (Span(START_MS, START_MS + HOUR_MS), ["extract@0"]),
+        (Span(START_MS + 200 * MINUTE_MS), []),
+    ],
+)
+def test_hours_of_a_span_are_due_instead_of_those_since_the_first(span: Span, expected: list[str]) -> None:
+    """The hours in which it began and ended are whole: what was not streamed of them is asked for."""
+    calendar = Calendar(START_MS + 240 * MINUTE_MS, START_MS, 6, spans={"KRW-BTC": span})
+
+    items = due(RUN.empty(), RULES[:4], ("KRW-BTC",), calendar)
+
+    assert [f"{item.step}@{(item.window.start_ms - START_MS) // HOUR_MS}" for item in items] == expected
+
+
+def test_hour_after_the_end_of_a_span_is_run_when_it_is_asked_for() -> None:
+    """As an hour of the back-fill is."""
+    calendar = Calendar(START_MS + 240 * MINUTE_MS, START_MS, 6, spans={"KRW-BTC": Span(START_MS, START_MS + HOUR_MS)})
+    runs = [*chain(0, 20, CHAIN[:4]), Run("extract", 2, 40, "due", attempts=0)]
+
+    items = due(frame(runs), RULES[:4], ("KRW-BTC",), calendar)
+
+    assert [(item.step, item.window.start_ms) for item in items] == [("extract", START_MS + 2 * HOUR_MS)]
 
 
 def test_no_history_and_no_closed_hour_is_nothing_due() -> None:

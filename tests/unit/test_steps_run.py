@@ -9,6 +9,7 @@ import pytest
 from chain_fakes import HOUR, FakePorts, home, made_trades
 from fakes import START_MS
 from tickloop.domain.tables import RUN
+from tickloop.domain.universe import Span
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, UnknownMarketError, UsageError, WindowError
 from tickloop.services.chain import run_window, step_named
@@ -98,6 +99,21 @@ def test_wrong_use_is_refused_before_anything_is_touched(
         run_step(ports, step_named(step), market, window)
 
     assert ports.warehouse.read(RUN).is_empty()
+
+
+def test_market_that_is_only_collected_is_run_up_to_its_bars() -> None:
+    """`all` ends there, and a later step is refused by name."""
+    ports = home(made_trades(range(60), "KRW-XRP"))
+    ports.market_data.known.append("KRW-XRP")
+    ports.collected = {"KRW-XRP": Span(START_MS)}
+
+    results = run_window(ports, "all", "KRW-XRP", HOUR)
+
+    assert [(result.step, result.state) for result in results] == [
+        (name, "done") for name in ("extract", "load", "verify", "bars")
+    ]
+    with pytest.raises(UsageError, match=r"'train', but KRW-XRP is not in `markets`.*valid: all, extract"):
+        run_window(ports, "train", "KRW-XRP", HOUR)
 
 
 def test_an_unknown_step_lists_the_known_ones() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
+
 import polars as pl
 import pytest
 
 from slot_world import DATA, GATE, MARKET, SLOT, bouncing_bars, filled_ports
-from tickloop.errors import UsageError
+from tickloop.errors import UsageError, WindowBusyError
 from tickloop.services.build_features import features as features_step
 from tickloop.services.scoring import score
 from tickloop.services.train import train
+from tickloop.services.work import FitUnit, fit_units, run_fit_unit
 
 
 def test_slot_gives_a_version_with_params_lineage_and_gate_metrics() -> None:
@@ -109,3 +112,43 @@ def test_family_that_is_not_installed_is_named_before_anything_is_read() -> None
         train(ports, MARKET, SLOT)
 
     assert [one.name for one in ports.registry.versions(MARKET)] == ["persistence-1"]
+
+
+def test_units_of_work_give_the_versions_that_the_step_gives() -> None:
+    """Each can go to another process as it is; the step then finds them all and fits nothing."""
+    by_units, by_step = filled_ports(), filled_ports()
+    for ports in (by_units, by_step):
+        ports.training = ports.training.model_copy(update={"families": ("ridge", "persistence")})
+
+    units = pickle.loads(pickle.dumps(fit_units(by_units, [SLOT])))
+    made = [run_fit_unit(by_units, unit)["version"] for unit in units]
+    found, trained = train(by_units, MARKET, SLOT), train(by_step, MARKET, SLOT)
+
+    assert units == [FitUnit(MARKET, "ridge", SLOT), FitUnit(MARKET, "persistence", SLOT)]
+    assert made == found["versions"] == trained["versions"] == ["ridge-2", "persistence-3"]
+    for mine, theirs in zip(by_units.registry.versions(MARKET), by_step.registry.versions(MARKET), strict=True):
+        assert by_units.registry.files(mine) == by_step.registry.files(theirs)
+        assert (mine.params, mine.metrics) == (theirs.params, theirs.metrics)
+
+
+def test_unit_that_was_fitted_before_is_left_alone() -> None:
+    """As after a lost answer of a worker."""
+    ports = filled_ports()
+    unit = FitUnit(MARKET, "ridge", SLOT)
+    run_fit_unit(ports, unit)
+
+    assert run_fit_unit(ports, unit) == {"version": "ridge-2", "reason": "it was fitted before"}
+    assert len(ports.registry.versions(MARKET)) == 2
+
+
+def test_family_that_another_runner_fits_is_left_to_it() -> None:
+    """The step fails, so that it comes again when that one is done."""
+    ports = filled_ports()
+
+    with (
+        ports.lock.hold("fit-ridge", MARKET, SLOT),
+        pytest.raises(WindowBusyError, match="ridge of KRW-BTC is being fitted"),
+    ):
+        train(ports, MARKET, SLOT)
+
+    assert train(ports, MARKET, SLOT)["versions"] == ["ridge-2"]

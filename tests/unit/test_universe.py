@@ -1,11 +1,16 @@
 """The list of collected markets follows what is on offer, and survives looks that fail."""
 
 import asyncio
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
 from fakes import START_MS, FakeMarketData, FixedClock
-from tickloop.errors import RetryableError
+from tickloop.domain.universe import Span, noted
+from tickloop.errors import HomeNotWritableError, RetryableError
+from tickloop.ports import MarketLog
 from tickloop.services.universe import ListChanged, MarketWatch, Universe, choose
 
 OWN = ("KRW-BTC", "KRW-ETH")
@@ -51,10 +56,12 @@ class HastyClock(FixedClock):
         return 0.0
 
 
-async def watched(exchange: Exchange, mode: Universe) -> tuple[list[ListChanged], MarketWatch]:
+async def watched(
+    exchange: Exchange, mode: Universe, log: MarketLog | None = None
+) -> tuple[list[ListChanged], MarketWatch]:
     """Run a watch until it has seen the last answer three times; give its changes."""
     changes = list[ListChanged]()
-    watch = MarketWatch(exchange, HastyClock(), own=OWN, universe=mode, check_s=60.0, least_real_s=0.0)
+    watch = MarketWatch(exchange, HastyClock(), own=OWN, universe=mode, check_s=60.0, least_real_s=0.0, log=log)
 
     async def note(change: ListChanged) -> None:
         changes.append(change)
@@ -88,6 +95,98 @@ async def test_market_is_dropped_when_it_is_missing_twice() -> None:
 
     assert [(change.markets, change.removed) for change in changes] == [(("KRW-BTC",), ("KRW-ETH",))]
     assert watch.figures.delisted == ["KRW-ETH"]
+
+
+@dataclass
+class MemoryMarketLog:
+    """Keeps what was saved; refuses the first `refusals` times."""
+
+    spans: dict[str, Span] = field(default_factory=dict)
+    saves: int = 0
+    refusals: int = 0
+
+    def load(self) -> dict[str, Span]:
+        return dict(self.spans)
+
+    def save(self, spans: Mapping[str, Span]) -> None:
+        self.saves += 1
+        if self.saves <= self.refusals:
+            raise HomeNotWritableError("the disk is full")
+        self.spans = dict(spans)
+
+
+async def test_what_is_collected_is_recorded_once_for_each_change() -> None:
+    """So that the pipeline settles the hours of the others too; a market that went keeps its span."""
+    log = MemoryMarketLog({"KRW-OLD": Span(1, 2), "KRW-ADA": Span(5)})
+    exchange = Exchange([*OWN, "KRW-XRP"], [*OWN, "KRW-XRP"], [*OWN], [*OWN])
+
+    await watched(exchange, "krw", log)
+
+    assert log.spans == {
+        "KRW-OLD": Span(1, 2),
+        "KRW-ADA": Span(5, START_MS),
+        "KRW-BTC": Span(START_MS),
+        "KRW-ETH": Span(START_MS),
+        "KRW-XRP": Span(START_MS, START_MS + 180_000),
+    }
+    assert log.saves == 2
+
+
+async def test_record_that_finds_no_room_is_tried_again_and_told() -> None:
+    """Collection goes on meanwhile."""
+    log = MemoryMarketLog(refusals=2)
+
+    _, watch = await watched(Exchange([*OWN]), "markets", log)
+
+    assert (log.saves, set(log.spans), watch.figures.last_error) == (3, set(OWN), "")
+
+
+async def test_look_that_fails_ends_no_span() -> None:
+    """A collector that starts while REST is away does not have the others yet; their hours are settled all the same."""
+    log = MemoryMarketLog({"KRW-XRP": Span(5)})
+
+    await watched(Exchange(RetryableError("no answer")), "krw", log)
+
+    assert log.spans == {"KRW-XRP": Span(5)}
+
+
+def test_market_that_comes_back_goes_on_from_its_first_day() -> None:
+    """No hour in between is left without a label."""
+    assert noted({"KRW-XRP": Span(1, 5)}, ["KRW-XRP"], 9) == {"KRW-XRP": Span(1)}
+
+
+class AwayExchange(FakeMarketData):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.was_asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def markets(self) -> list[str]:
+        self.was_asked.set()
+        assert self.may_answer.wait(10)
+        return [*OWN]
+
+
+def test_loop_ends_while_a_look_has_no_answer() -> None:
+    """A collector that is asked to stop does not wait for an exchange that is away."""
+    exchange = AwayExchange()
+    watch = MarketWatch(exchange, FixedClock(), own=OWN, universe="markets", check_s=60.0)
+
+    async def note(_change: ListChanged) -> None:
+        pass
+
+    async def stopped_soon() -> None:
+        running = asyncio.create_task(watch.run(note))
+        await asyncio.to_thread(exchange.was_asked.wait, 10)
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(stopped_soon())
+
+    assert not exchange.may_answer.is_set()
+    exchange.may_answer.set()
 
 
 @pytest.mark.parametrize("answer", [RetryableError("no answer"), [], ["USDT-BTC"]])

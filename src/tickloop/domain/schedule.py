@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from tickloop.domain.universe import Span
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 
 CLOSED_FOR_MS = HOUR_MS
@@ -73,12 +74,22 @@ class Calendar:
     Attributes:
         first_hour_ms: hours before it were back-filled. They are run only where the ledger asks for it.
         since_ms: a whole hour; older ones are left out. The rows must cover the hour before it too.
+        spans: of a market in it, the hours of its span are run instead of those since `first_hour_ms`.
     """
 
     now_ms: int
     first_hour_ms: int
     slot_hours: int
     since_ms: int = 0
+    spans: Mapping[str, Span] = field(default_factory=dict)
+
+    def live_hours(self, market: str) -> range:
+        """Give the starts of the hours that are run by now without being asked for."""
+        span = self.spans.get(market)
+        if span is None:
+            return range(self.first_hour_ms, self.closed_end_ms, HOUR_MS)
+        end_ms = self.closed_end_ms if span.until_ms is None else min(self.closed_end_ms, span.until_ms)
+        return range(span.since_ms - span.since_ms % HOUR_MS, end_ms, HOUR_MS)
 
     @property
     def closed_end_ms(self) -> int:
@@ -103,6 +114,34 @@ def due(runs: pl.DataFrame, rules: Sequence[StepRule], markets: Sequence[str], c
     hours = list(_due_hours(ledger, markets))
     behind = {item.market for item in hours}
     return [*hours, *_due_slots(ledger, [market for market in markets if market not in behind])]
+
+
+def is_settled(runs: pl.DataFrame, rules: Sequence[StepRule], item: Due, calendar: Calendar) -> bool:
+    """Tell whether a step is done for a window, each hour or slot of it, and nothing that it was made of is newer.
+
+    Args:
+        runs: RUN frame with all rows of the market that share an hour with the window or the hour before it.
+    """
+    ledger = _Ledger(runs, rules, calendar)
+    rule = ledger.rules[item.step]
+    return all(ledger.settled(rule, item.market, start) for start in ledger.starts(rule, item.window))
+
+
+def missing_inputs(runs: pl.DataFrame, rules: Sequence[StepRule], item: Due, calendar: Calendar) -> list[Due]:
+    """Give the inputs of a step's window that are not settled, so that it should not run yet.
+
+    Args:
+        runs: as for `is_settled`.
+    """
+    ledger = _Ledger(runs, rules, calendar)
+    rule = ledger.rules[item.step]
+    starts = ledger.starts(rule, item.window)
+    found: list[Due] = []
+    for name, at in dict.fromkeys(one for start in starts for one in ledger.inputs(rule, start)):
+        before = ledger.rules[name]
+        if not ledger.settled(before, item.market, at):
+            found.append(Due(name, item.market, Window(at, at + ledger.length_ms(before))))
+    return found
 
 
 def next_check_ms(runs: pl.DataFrame, now_ms: int) -> int:
@@ -142,11 +181,16 @@ class _Ledger:
                 self._add(row)
 
     def hours(self, market: str) -> list[int]:
-        """Give the hours to look at: all closed ones since the first, and every older one that has runs."""
+        """Give the hours to look at: all live ones that are closed, and every other closed one that has runs."""
         end, since = self.calendar.closed_end_ms, self.calendar.since_ms
-        first = max(self.calendar.first_hour_ms, since)
-        older = sorted(start for start in self._hours_run(market) if since <= start < first)
-        return [*older, *range(first, end, HOUR_MS)]
+        asked_for = {start for start in self._hours_run(market) if start < end}
+        return sorted(start for start in asked_for.union(self.calendar.live_hours(market)) if start >= since)
+
+    def length_ms(self, rule: StepRule) -> int:
+        return HOUR_MS if rule.cadence is Cadence.HOUR else self.calendar.slot_hours * HOUR_MS
+
+    def starts(self, rule: StepRule, window: Window) -> range:
+        return range(window.start_ms, window.end_ms, self.length_ms(rule))
 
     def first_run_ms(self, market: str) -> int | None:
         """Give the oldest hour that has runs, or None."""
@@ -195,7 +239,7 @@ class _Ledger:
 
     def _is_before_time(self, rule: StepRule, market: str, start: int) -> bool:
         """Tell whether a step was left out on purpose: a back-filled hour for which nothing was extracted."""
-        if rule.cadence is Cadence.SLOT or start >= self.calendar.first_hour_ms:
+        if rule.cadence is Cadence.SLOT or start >= self.calendar.live_hours(market).start:
             return False
         return not any(self.was_run(step, market, at) for step, at in self.inputs(rule, start))
 

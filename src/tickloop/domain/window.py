@@ -67,6 +67,19 @@ def hour_of(ts_ms: int) -> Window:
     return Window(start, start + HOUR_MS)
 
 
+def slots_in(window: Window, slot_hours: int) -> list[Window]:
+    """Give the whole slots inside a window, oldest first; slots start at multiples of their length."""
+    slot_ms = slot_hours * HOUR_MS
+    first = -(-window.start_ms // slot_ms) * slot_ms
+    return [Window(start, start + slot_ms) for start in range(first, window.end_ms - slot_ms + 1, slot_ms)]
+
+
+def slots_ended_in(window: Window, slot_hours: int) -> list[Window]:
+    """Give the slots whose last hour lies in a window of whole hours, oldest first; none is normal."""
+    before_ms = (slot_hours - 1) * HOUR_MS
+    return slots_in(Window(max(0, window.start_ms - before_ms), window.end_ms), slot_hours)
+
+
 def to_datetime(ts_ms: int) -> datetime:
     return datetime.fromtimestamp(ts_ms / 1000, UTC)
 

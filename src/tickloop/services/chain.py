@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tickloop.domain.schedule import Cadence
-from tickloop.domain.window import HOUR_MS, Window
+from tickloop.domain.window import Window, slots_in
 from tickloop.errors import UsageError, WindowError
 from tickloop.services.backtest import backtest
 from tickloop.services.build_bars import bars
@@ -31,6 +31,10 @@ STEPS: tuple[Step, ...] = (
 )
 
 
+COLLECTED_STEPS = STEPS[:4]
+"""What is run for markets that are only collected: up to their bars, labelled in the ledger."""
+
+
 def step_named(name: str) -> Step:
     """Give a step; `UsageError` lists the names when there is none of this one."""
     for step in STEPS:
@@ -44,24 +48,33 @@ def run_window(ports: StepPorts, name: str, market: str, window: Window) -> list
 
     Where verify fetched missing trades, `all` takes them down the chain before it goes on to the bars.
 
+    A market that is only collected has the steps up to its bars.
+
     Raises:
+        UsageError: if a later step is asked for of such a market.
         WindowError: if a slot step is asked for and no whole slot lies in the window.
         TickloopError: of the first step that fails; it is recorded, and what came before it stands.
     """
+    is_own = market in ports.markets
     if name != "all":
         step = step_named(name)
-        return [run_step(ports, step, market, part) for part in _parts(ports, step, window)]
-    results = run_hours(ports, market, window)
-    if results[-1].state == BUSY:
+        if not is_own and market in ports.collected and step not in COLLECTED_STEPS:
+            names = ", ".join(one.name for one in COLLECTED_STEPS)
+            raise UsageError(f"step {name!r}, but {market} is not in `markets`, only collected; valid: all, {names}")
+        return [run_step(ports, step, market, part) for part in parts(step, window, ports.training.slot_hours)]
+    results = run_hours(ports, market, window, last="features" if is_own else COLLECTED_STEPS[-1].name)
+    if results[-1].state == BUSY or not is_own:
         return results
     for step in STEPS:
         if step.cadence is Cadence.SLOT:
-            results += [run_step(ports, step, market, part) for part in _slots(ports, window)]
+            results += [run_step(ports, step, market, part) for part in slots_in(window, ports.training.slot_hours)]
     return results
 
 
-def run_hours(ports: StepPorts, market: str, window: Window, last: str = "features") -> list[RunResult]:
-    """Run the hour steps up to `last` for a window; what verify fetches comes down the chain before the bars are made.
+def run_hours(
+    ports: StepPorts, market: str, window: Window, last: str = "features", first: str = "extract"
+) -> list[RunResult]:
+    """Run the hour steps `first` to `last` of a window; what verify fetches comes down the chain before bars are made.
 
     A step that another runner is at ends it: what follows is due after that runner's.
 
@@ -69,8 +82,8 @@ def run_hours(ports: StepPorts, market: str, window: Window, last: str = "featur
         WindowError: if the window is not over or not made of whole hours.
         TickloopError: of the first step that fails; it is recorded, and what came before it stands.
     """
-    left = list(STEPS[: STEPS.index(step_named(last)) + 1])
-    up_to_verify = [step for step in left if STEPS.index(step) <= STEPS.index(step_named("verify"))]
+    left = list(STEPS[STEPS.index(step_named(first)) : STEPS.index(step_named(last)) + 1])
+    up_to_verify = STEPS[: STEPS.index(step_named("verify")) + 1]
     results: list[RunResult] = []
     is_again = False
     while left and not (results and results[-1].state == BUSY):
@@ -81,19 +94,17 @@ def run_hours(ports: StepPorts, market: str, window: Window, last: str = "featur
     return results
 
 
-def _parts(ports: StepPorts, step: Step, window: Window) -> list[Window]:
+def parts(step: Step, window: Window, slot_hours: int) -> list[Window]:
+    """Cut a window into the windows that a step runs for: itself for an hour step, its slots for a slot step.
+
+    Raises:
+        WindowError: for a slot step, if no whole slot lies in the window.
+    """
     if step.cadence is Cadence.HOUR:
         return [window]
-    slots = _slots(ports, window)
+    slots = slots_in(window, slot_hours)
     if not slots:
-        hours = ports.training.slot_hours
         raise WindowError(
-            f"no whole slot of {hours} h lies in {window}; valid: a window that starts at a multiple of it"
+            f"no whole slot of {slot_hours} h lies in {window}; valid: a window that starts at a multiple of it"
         )
     return slots
-
-
-def _slots(ports: StepPorts, window: Window) -> list[Window]:
-    slot_ms = ports.training.slot_hours * HOUR_MS
-    first = -(-window.start_ms // slot_ms) * slot_ms
-    return [Window(start, start + slot_ms) for start in range(first, window.end_ms - slot_ms + 1, slot_ms)]

@@ -59,8 +59,8 @@ def extract_marker(ports: StepPorts) -> MarkExtract:
     """Give the function that marks an extract due, unless it is running: then its end would hide the mark."""
 
     def mark(market: str, hour: Window) -> bool:
-        if market not in ports.markets:
-            return True  # collected only: no chain to run again
+        if market not in ports.markets and market not in ports.collected:
+            return True  # its first look is not noted yet: its hours are due anyway
         with ports.lock.hold("extract", market, hour) as is_free:
             if is_free:
                 mark_due(ports, "extract", market, hour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any, Protocol
 
 import polars as pl
@@ -12,22 +13,23 @@ from tickloop.domain.tables import RUN
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_ms
 from tickloop.errors import TickloopError
 from tickloop.services.backfill import BackfillStoppedError, Progress, backfill
-from tickloop.services.chain import STEPS, step_named
+from tickloop.services.chain import COLLECTED_STEPS, STEPS, step_named
 from tickloop.services.findings import findings
 from tickloop.services.promote import ensure_champion
-from tickloop.services.run_ledger import RecentRuns
+from tickloop.services.run_ledger import HISTORY, RecentRuns
 from tickloop.services.steps import RunRow, StepPorts, record_runs, run_step
 from tickloop.settings import HistorySettings
 
 PROMOTE = "promote"
-HISTORY = "backfill"
-"""Name under which the range of history stands in the run ledger: `due` while it is fetched, then `done`."""
-
 MAX_WAIT_S = 0.25
 """Real seconds of one wait: the market clock may start, stop or change speed meanwhile."""
 
 RECHECK_S = 15.0
 """Real seconds after which the run ledger is read again though nothing was due: another process may have marked it."""
+
+
+OTHERS_AT_ONCE = 20
+"""Steps of markets that are only collected, between two looks at what is due for our own: about a second."""
 
 
 class Status(Protocol):
@@ -47,7 +49,7 @@ def run_pipeline(ports: StepPorts, history: HistorySettings, status: Status, sto
     for market in ports.markets:
         ensure_champion(ports.registry, market, ports.clock)
     try:
-        first_hour_ms = _ensure_history(ports, history, status, stop)
+        first_hour_ms = ensure_history(ports, history, status, stop)
     except BackfillStoppedError as exc:
         status("stopped", str(exc))
         return
@@ -60,22 +62,26 @@ def run_pipeline(ports: StepPorts, history: HistorySettings, status: Status, sto
     status("stopped", "stopped when asked to", **loop.figures)
 
 
-def _ensure_history(ports: StepPorts, history: HistorySettings, status: Status, stop: threading.Event) -> int:
-    """Back-fill what is planned or was left unfinished; give its end, where the live hours begin."""
+def ensure_history(ports: StepPorts, history: HistorySettings, status: Status, stop: threading.Event) -> int:
+    """Back-fill what is planned or was left unfinished; give its end, where the live hours begin.
+
+    Raises:
+        BackfillStoppedError: when it was told to stop; the next call goes on from there.
+    """
 
     def show(progress: Progress) -> None:
         done, total = progress.done, progress.total
         message = f"back-filling {progress.market}: {done:,} of {total:,} minutes"
         status("working", message, done_minutes=done, total_minutes=total)
 
-    plan, is_done = _history_plan(ports, history)
+    plan, is_done = history_plan(ports, history)
     if not is_done:
         counts = backfill(ports, plan, show, parallel=history.parallel, stop=stop)
         _record_history(ports, plan, DONE, counts)
     return plan.end_ms
 
 
-def _history_plan(ports: StepPorts, history: HistorySettings) -> tuple[Window, bool]:
+def history_plan(ports: StepPorts, history: HistorySettings) -> tuple[Window, bool]:
     """Give the range of history as it was decided at the first start, and whether it is there for every market."""
     runs = ports.warehouse.read(RUN).filter(pl.col("step") == HISTORY)
     if not runs.is_empty():
@@ -129,11 +135,19 @@ class _Loop:
             record_runs(self._ports, rows)
             runs, since_ms = self._reader.read(now_ms)
         calendar = Calendar(now_ms, self._first_hour_ms, self._ports.training.slot_hours, since_ms)
-        items = due(runs, STEPS, self._ports.markets, calendar)
+        items = due(runs, STEPS, self._ports.markets, calendar) or self._due_of_others(runs, calendar)
         if not items:
             self._reader.settle(runs, now_ms)
         self._next_check_ms = next_check_ms(runs, now_ms)
         return items
+
+    def _due_of_others(self, runs: pl.DataFrame, calendar: Calendar) -> list[Due]:
+        """Give some of what is due for markets that are only collected; our own come first again after it."""
+        spans = self._ports.collected
+        if not spans:
+            return []
+        own = runs.filter(pl.col("market").is_in(list(spans)))
+        return due(own, COLLECTED_STEPS, tuple(spans), replace(calendar, spans=spans))[:OTHERS_AT_ONCE]
 
     def _run(self, item: Due) -> bool:
         self._status("ready", f"{item.step} {item.market} {item.window}", **self.figures)

@@ -11,6 +11,7 @@ import polars as pl
 
 from tickloop.domain.schedule import DONE, DUE, FAILED, Cadence, StepRule
 from tickloop.domain.tables import RUN
+from tickloop.domain.universe import Span
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_datetime
 from tickloop.errors import TickloopError, UnknownMarketError, WindowError
 from tickloop.ports import Clock, Lake, MarketData, ModelRegistry, RawStore, Warehouse, WindowLock
@@ -27,6 +28,10 @@ class StepPorts(Protocol):
 
     @property
     def markets(self) -> tuple[str, ...]: ...
+    @property
+    def collected(self) -> Mapping[str, Span]:
+        """Give the markets besides `markets` that are or were collected: their hours are settled, no model is made."""
+
     @property
     def clock(self) -> Clock: ...
     @property
@@ -151,8 +156,8 @@ def _row(ports: StepPorts, run: RunRow) -> tuple[Any, ...]:
 
 
 def _check(ports: StepPorts, step: Step, market: str, window: Window) -> None:
-    if market not in ports.markets:
-        raise UnknownMarketError(market, ports.markets)
+    if market not in ports.markets and market not in (others := ports.collected):
+        raise UnknownMarketError(market, (*ports.markets, *others))
     require_over(window, ports.clock.now_ms())
     list(window.hours())
     slot_ms = ports.training.slot_hours * HOUR_MS

@@ -1,0 +1,56 @@
+"""Every DAG file is read as Airflow reads it: no network, no clock, no home."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "airflow"))
+
+from environment import airflow, interpreter, script, variables
+
+from tickloop.domain.schedule import Cadence
+from tickloop.services.chain import STEPS
+
+pytestmark = pytest.mark.server
+
+
+def parsed(airflow_home: Path, **settings: str) -> dict[str, Any]:
+    """Read all DAGs in Airflow's environment, on a home that is not there."""
+    python = interpreter()
+    environment = {**variables(airflow_home, airflow_home / "no-home"), **settings}
+    airflow(python, environment, "db", "migrate")
+    found: dict[str, Any] = json.loads(script(python, environment, "parse_dags.py"))
+    assert found["errors"] == {}
+    return found
+
+
+def test_every_dag_is_read_without_network_or_clock(tmp_path: Path) -> None:
+    """And its tasks are the steps of the registry, in their cadence."""
+    found = parsed(tmp_path)
+
+    assert found["clock"] == []
+    assert sorted(found["tasks"]) == ["collect_hour", "history", "janitor", "repair", "report", "train_and_promote"]
+    steps = {cadence: {f"chain.{step.name}" for step in STEPS if step.cadence is cadence} for cadence in Cadence}
+    assert set(found["tasks"]["collect_hour"]) == {"markets", "slots", *steps[Cadence.HOUR]}
+    assert set(found["tasks"]["train_and_promote"]) == {"markets", "fit_unit_list", "fit", *steps[Cadence.SLOT]}
+    assert not (tmp_path / "no-home").exists()
+
+
+def test_training_goes_to_the_executor_of_the_settings(tmp_path: Path) -> None:
+    """With its pod template, and nothing else does."""
+    found = parsed(
+        tmp_path,
+        AIRFLOW__CORE__EXECUTOR="LocalExecutor,KubernetesExecutor",
+        TICKLOOP_AIRFLOW__TRAIN_EXECUTOR="KubernetesExecutor",
+        TICKLOOP_AIRFLOW__TRAIN_POD_TEMPLATE="/opt/tickloop/train-pod.yaml",
+    )
+
+    tasks = {f"{dag}.{task}": value for dag, own in found["tasks"].items() for task, value in own.items()}
+    pods = {name: config for name, (executor, config) in tasks.items() if executor == "KubernetesExecutor"}
+    template = {"pod_template_file": "/opt/tickloop/train-pod.yaml"}
+    assert pods == dict.fromkeys(("train_and_promote.fit", "train_and_promote.chain.train", "repair.slot"), template)
