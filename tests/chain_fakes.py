@@ -20,6 +20,7 @@ from fakes import (
 )
 from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.tables import BAR_1M, FEATURE, LEDGER, TRADE
+from tickloop.domain.universe import Span
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 from tickloop.settings import PromotionSettings, StrategySettings, TrainingSettings
 
@@ -44,6 +45,7 @@ class FakePorts:
     training: TrainingSettings = field(default_factory=lambda: SHORT_TRAINING)
     promotion: PromotionSettings = field(default_factory=PromotionSettings)
     strategy: StrategySettings = field(default_factory=StrategySettings)
+    collected: dict[str, Span] = field(default_factory=dict)
 
 
 def made_trades(

@@ -14,3 +14,13 @@ settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+# After the path is set: fixtures of servers that several folders use.
+from postgres_servers import (  # noqa: E402
+    _session_postgres,  # noqa: F401
+    emptied_postgres,  # noqa: F401
+    empty_postgres,  # noqa: F401
+    postgres,  # noqa: F401
+    postgres_address,  # noqa: F401
+    postgres_template,  # noqa: F401
+)

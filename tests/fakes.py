@@ -17,7 +17,7 @@ from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of, 
 from tickloop.domain.tables import TRADE, Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, UnknownMarketError, UsageError
-from tickloop.ports import Clock, Decision, ModelVersion, RawRead
+from tickloop.ports import Clock, Decision, ModelVersion, RawCounts, RawRead
 
 START_MS = 1_705_881_600_000
 """2024-01-22T00:00:00Z, where `FixedClock` stands at first."""
@@ -113,6 +113,12 @@ class FakeRawStore:
                 self.lines.append(replace(trade, arrival=arrival + offset, ts_received_ns=arrival + offset))
         return len(trades)
 
+    def counts(self, market: str, window: Window) -> RawCounts:
+        lines = [trade for trade in self.lines if trade.market == market and trade.ts_event_ms in window]
+        rest = sum(trade.source is Source.REST for trade in lines)
+        distinct = len({trade.trade_id for trade in lines})
+        return RawCounts(len(lines) - rest, rest, distinct, len(lines) - distinct, other_lines=0)
+
 
 class FakeNotifier:
     """Keeps what it was told as (alert or clear, subject)."""
@@ -156,6 +162,12 @@ class MemoryLake:
         names = pick_columns(TRADE, columns)
         found = self._objects.get((market, hour))
         return found if found is None else found.select(names)
+
+    def hours(self, market: str, window: Window) -> list[Window]:
+        return [hour for hour in window.hours() if (market, hour) in self._objects]
+
+    def close(self) -> None:
+        pass
 
 
 class MemoryWarehouse:
@@ -224,15 +236,15 @@ class MemoryWindowLock:
 
     @contextmanager
     def hold(self, step: str, market: str, window: Window) -> Iterator[bool]:
-        key = (step, market, window)
+        hours = {(step, market, hour) for hour in window.hours()}
         with self._guard:
-            is_free = key not in self._held
-            self._held.add(key)
+            is_free = self._held.isdisjoint(hours)
+            self._held |= hours if is_free else set()
         try:
             yield is_free
         finally:
             if is_free:
-                self._held.discard(key)
+                self._held -= hours
 
 
 class MemoryRegistry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from fakes import START_MS, FixedClock, MemoryRegistry, MemoryWarehouse
+from fakes import START_MS, FixedClock, MemoryRegistry, MemoryWarehouse, MemoryWindowLock
 from tickloop.domain.tables import BAR_1M
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 from tickloop.settings import PromotionSettings, TrainingSettings
@@ -56,8 +56,10 @@ def bouncing_bars(start_ms: int, count: int, seed: int = 1, missing: Sequence[in
 class SlotPorts:
     """What training and promotion use of a step's ports. The clock stands where the slot ends."""
 
+    markets: tuple[str, ...] = (MARKET,)
     clock: FixedClock = field(default_factory=lambda: FixedClock(SLOT.end_ms))
     warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
+    lock: MemoryWindowLock = field(default_factory=MemoryWindowLock)
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(training_hours=24, gate_hours=6, families=("ridge",), seed=7)
     )

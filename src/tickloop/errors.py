@@ -13,6 +13,7 @@ TickloopError                    exit code 1: the message says what was wrong an
 │   ├── PortInUseError
 │   ├── SchemaTooNewError        the database was written by a newer Tickloop
 │   └── MissingExtraError        an optional dependency is not installed
+├── WindowBusyError              another runner is at it, or an input is not there yet: the same call may succeed later
 ├── StoreError                   a server of ours refused: which one, at which setting, and the remedy
 │   └── StoreAwayError           it cannot be reached or is overloaded: the same call may succeed later
 ├── ExchangeError                the exchange said no, or said nothing
@@ -54,6 +55,10 @@ class CheckFailedError(TickloopError):
 
 
 class OperatorError(TickloopError):
+    pass
+
+
+class WindowBusyError(TickloopError):
     pass
 
 

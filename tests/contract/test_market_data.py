@@ -10,6 +10,7 @@ import pytest
 
 from fakes import START_MS, FakeMarketData, FixedClock
 from simulated_exchange import running_simulator
+from tickloop.adapters.upbit.public import UpbitPublic
 from tickloop.adapters.upbit.rest import UpbitMarketData
 from tickloop.domain.market import Candle, Change, Side, Source, Trade
 from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, Window
@@ -50,13 +51,13 @@ def upbit_case() -> Case:
     clock = FixedClock(START_MS + 2 * DAY_MS)
     exchange = PagingExchange(clock, MINUTES, [trade_row(ts_ms, trade_id) for ts_ms, trade_id in MADE])
     exchange.make_candle = lambda minute_ms: {**candle_row(minute_ms), "candle_acc_trade_volume": 1.5}
-    data = UpbitMarketData(
+    public = UpbitPublic(
         "http://exchange",
         clock,
         pause=lambda seconds: clock.advance(max(1, round(seconds * 1000))),
         transport=httpx.MockTransport(exchange),
     )
-    return Case(data, WINDOW)
+    return Case(UpbitMarketData(public, clock), WINDOW)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def simulator_case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     day_before = Window(START_MS - 30 * HOUR_MS, START_MS - 18 * HOUR_MS)
     with (
         running_simulator(tmp_path_factory.mktemp("simulator")) as running,
-        UpbitMarketData(running.rest_url, running.clock) as data,
+        UpbitMarketData(UpbitPublic(running.rest_url, running.clock), running.clock) as data,
     ):
         yield Case(data, day_before)
 

@@ -6,14 +6,13 @@ import asyncio
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tickloop.adapters.local.home import NEEDED_BYTES, prepare_home
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
 from tickloop.errors import SettingsError
-from tickloop.settings import LOOPBACK, Settings, load_settings
+from tickloop.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -29,8 +28,8 @@ def start(name: str, home: Path | None) -> Settings:
     die_with_parent()
     configure_logging()
     settings = load_settings(home)
-    # The collector waits for room on a full disk, which ends the others.
-    prepare_home(settings.paths.home, 0 if name == "collector" else NEEDED_BYTES)
+    # These wait for room on a full disk, which ends the others: what is not delivered cannot be removed.
+    prepare_home(settings.paths.home, 0 if name in ("collector", "shipper") else NEEDED_BYTES)
     StatusBoard(settings.paths.status).write(name, "starting")
     return settings
 
@@ -171,7 +170,7 @@ def exchange_notice(settings: Settings) -> str:
 
 
 def is_simulated(settings: Settings) -> bool:
-    return urlsplit(settings.exchange.rest_url).hostname in LOOPBACK
+    return settings.exchange.is_on_this_machine
 
 
 def require_simulator(settings: Settings) -> None:

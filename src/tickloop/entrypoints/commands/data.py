@@ -74,7 +74,9 @@ def backfill(
 
 
 def ledger(
-    market: MarketText = None,
+    market: Annotated[
+        str | None, typer.Option("--market", help="One market; all that are or were collected when left out.")
+    ] = None,
     window: WindowText = "",
     start: FromText = "",
     end: ToText = "",
@@ -93,7 +95,7 @@ def ledger(
         chosen = _asked_range(window, start, end, now_ms)
         reports = [
             report_ledger(name, chosen, app.warehouse.read(LEDGER, name, chosen), now_ms)
-            for name in _markets(market, app.settings.markets)
+            for name in _markets(market, (*app.markets, *app.collected))
         ]
     if as_json:
         print_json({report.market: _ledger_json(report, with_minutes=minutes) for report in reports})
@@ -121,7 +123,7 @@ def run(
     from tickloop.settings import load_settings
 
     with open_app(load_settings(home)) as app:
-        markets = _markets(market, app.settings.markets)
+        markets = app.markets if market is None else _markets(market, (*app.markets, *app.collected))
         chosen = _past(parse_window(window), app.clock.now_ms())
         results = [result for name in markets for result in run_window(app, step, name, chosen)]
     shown = [

@@ -52,7 +52,7 @@ def _checks(home: Path | None) -> Iterator[Check]:
 
 
 def _recordings() -> str:
-    from tickloop.simulator.recording import RECORDINGS, load_recording
+    from tickloop.simulator.prices.recording import RECORDINGS, load_recording
 
     found = [load_recording(name) for name in RECORDINGS]
     return ", ".join(f"{one.name} ({sum(frame.height for frame in one.frames.values()):,} rows)" for one in found)

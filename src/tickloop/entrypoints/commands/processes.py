@@ -91,8 +91,8 @@ def sim(
     from tickloop.entrypoints import mains
     from tickloop.entrypoints.process import leave
     from tickloop.simulator.config import SimulatorConfig
-    from tickloop.simulator.fault_orders import fault_of_text
-    from tickloop.simulator.made_markets import SEEDED, START_MS, markets_of, spans_of
+    from tickloop.simulator.control.fault_orders import fault_of_text
+    from tickloop.simulator.prices.made_markets import SEEDED, START_MS, markets_of, spans_of
 
     try:
         faults = tuple(fault_of_text(text) for text in fault or ())
