@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from tickloop.adapters.local import line_kernel
 from tickloop.domain import strategy
-from tickloop.domain.kernel import RULES, stamp_of
+from tickloop.domain.kernel import ADAPTERS, RULES, stamp_of
 
 
 def test_stamp_of_compiled_code_changes_with_any_rule(tmp_path: Path) -> None:
@@ -22,3 +23,10 @@ def test_every_kernel_is_cached_under_the_stamp_of_all_rules() -> None:
     stamp = strategy.decide._cache._impl.locator.get_source_stamp()  # type: ignore[attr-defined]
 
     assert stamp == (stamp_of(RULES), stamp_of(RULES))
+
+
+def test_kernel_of_an_adapter_is_cached_under_the_stamp_of_all_adapters() -> None:
+    """The lines of the journal hold the scan of messages, which stands in another folder."""
+    stamp = line_kernel._make._cache._impl.locator.get_source_stamp()  # type: ignore[attr-defined]
+
+    assert stamp == (stamp_of(RULES), stamp_of(ADAPTERS))

@@ -16,6 +16,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 RULES = Path(__file__).parent
 
+ADAPTERS = RULES.parent / "adapters"
+"""Their kernels hold some of each other's, across folders."""
+
 _njit = cast("Callable[..., Any]", numba.njit)  # its stubs leave out some of its options
 
 
@@ -49,24 +52,25 @@ def inlined(function: F) -> F:
 
 @lru_cache(maxsize=8)
 def stamp_of(folder: Path) -> str:
-    """Give the hash of every source in a folder.
+    """Give the hash of every source in a folder and below.
 
     A compiled kernel holds those that it calls from other modules. numba looks at its own file only, so after an
     edit of `strategy.py` the compiled replay would go on with the old `decide`, and the bot would not.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
 class _Stamped:
-    """Makes cached code out of date when any rule, or any module beside it, has changed."""
+    """Makes cached code out of date when any rule has changed, or any module beside it (of an adapter: any adapter)."""
 
     _py_file: str
 
     def get_source_stamp(self) -> tuple[str, str]:
-        return stamp_of(RULES), stamp_of(Path(self._py_file).parent)
+        folder = Path(self._py_file).parent
+        return stamp_of(RULES), stamp_of(ADAPTERS if ADAPTERS in folder.parents else folder)
 
 
 class BesideSource(_Stamped, InTreeCacheLocator):
