@@ -12,7 +12,8 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
-	$(BIN)/python -m pytest tests/integration tests/conformance tests/chaos tests/e2e -q
+	$(BIN)/python -m pytest tests/integration $(wildcard tests/cluster) tests/conformance -n 2 --dist loadfile -q
+	$(BIN)/python -m pytest tests/chaos tests/e2e -q
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -34,6 +35,11 @@ bench: $(VENV)/.test
 bench-%: $(VENV)/.test
 	-@sh scripts/envs.sh pyupbit nautilus
 	$(BIN)/python -m bench $*
+
+# The hourly path on real servers, which need minutes to be installed the first time.
+bench-etl: $(VENV)/.test
+	-@sh scripts/envs.sh etl2023
+	sh scripts/servers/with.sh opensearch postgres s3 -- $(BIN)/python -m bench etl
 
 docs: $(VENV)/.demo
 	$(BIN)/python scripts/write_reference.py

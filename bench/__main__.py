@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 
-BENCHES = ("bars", "backtest", "store", "journal", "collector")
+BENCHES = ("bars", "backtest", "store", "journal", "collector", "etl")
 
 
 def main(names: list[str]) -> int:

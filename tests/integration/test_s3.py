@@ -24,15 +24,12 @@ import pytest
 from fakes import START_MS
 from s3_servers import SECRET_KEY, client_required, made_address, new_address, plain_client
 from servers import Server, address_of, running
+from tickloop.adapters.s3.bucket import Bucket
+from tickloop.adapters.s3.lake import S3Lake
+from tickloop.adapters.s3.probe import check_s3
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import HOUR_MS, Window, hour_of
 from tickloop.errors import DataError, StoreAwayError, StoreError
-
-boto3 = pytest.importorskip("boto3", reason="pip install 'tickloop[cluster]'")
-
-from tickloop.adapters.s3.bucket import Bucket  # noqa: E402 (after the check that its library is there)
-from tickloop.adapters.s3.lake import S3Lake  # noqa: E402
-from tickloop.adapters.s3.probe import check_s3  # noqa: E402
 
 pytestmark = pytest.mark.server
 

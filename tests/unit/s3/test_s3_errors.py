@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3.exceptions
 import pytest
+from botocore import exceptions as failed
 
-boto3 = pytest.importorskip("boto3", reason="pip install 'tickloop[cluster]'")
-
-from botocore import exceptions as failed  # noqa: E402 (after the check that the library is there)
-
-from tickloop.adapters.s3.address import S3Address  # noqa: E402
-from tickloop.adapters.s3.errors import store_error, translated  # noqa: E402
-from tickloop.errors import StoreAwayError, StoreError  # noqa: E402
+from tickloop.adapters.s3.address import S3Address
+from tickloop.adapters.s3.errors import store_error, translated
+from tickloop.errors import StoreAwayError, StoreError
 
 ADDRESS = S3Address("http://127.0.0.1:9000", "us-east-1", "tickloop", "some-access", "some-secret")
 
