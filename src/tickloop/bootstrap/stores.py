@@ -184,7 +184,7 @@ class ClusterStores:
         return [OpensearchPruning(self.opensearch, opensearch.index_prefix, opensearch.keep_days)]
 
     def close(self) -> None:
-        for name in ("opensearch", "warehouse", "lock"):
+        for name in ("opensearch", "lake", "warehouse", "lock"):
             if name in self.__dict__:
                 getattr(self, name).close()
 
