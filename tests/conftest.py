@@ -24,3 +24,4 @@ from postgres_servers import (  # noqa: E402
     postgres_address,  # noqa: F401
     postgres_template,  # noqa: F401
 )
+from strict_skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402, F401

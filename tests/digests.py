@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tickloop.ports import Lake, ModelRegistry, Warehouse
 
 TABLES = (TRADE, LEDGER, BAR_1M, FEATURE, BACKTEST)
 """What the steps make of data alone; REPAIR and RUN say when and how often."""
+
+_NAMING = ("model_version", "result")  # columns of BACKTEST in which versions are named
 
 
 def digest(frame: pl.DataFrame) -> str:
@@ -45,9 +48,34 @@ def _values(series: pl.Series) -> list[bytes]:
     return [b"%d:%b" % (len(cell), cell) for cell in cells]
 
 
-def table_digests(warehouse: Warehouse, market: str, window: Window | None = None) -> dict[str, str]:
-    """Give the digest of every table of TABLES for one market."""
-    return {table.name: digest(warehouse.read(table, market, window)) for table in TABLES}
+def table_digests(
+    warehouse: Warehouse, market: str, window: Window | None = None, names: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Give the digest of every table of TABLES for one market.
+
+    Args:
+        names: version -> the name that stands for it, from `stable_names`.
+    """
+    found = {}
+    for table in TABLES:
+        rows = warehouse.read(table, market, window)
+        if table is BACKTEST and names is not None:
+            renamed = [pl.col(column).map_elements(partial(renamed_in, names), pl.String) for column in _NAMING]
+            rows = rows.with_columns(renamed).sort(table.time, *table.key)
+        found[table.name] = digest(rows)
+    return found
+
+
+def stable_names(registry: ModelRegistry, market: str) -> dict[str, str]:
+    """Give, per version, a name that does not depend on which of two candidates of a slot was registered first.
+
+    A version's number is its place in the registry, so families that are fitted side by side swap theirs by luck.
+    """
+    return {one.name: f"{one.family}@{one.params.get('slot_start_ms', 'start')}" for one in registry.versions(market)}
+
+
+def renamed_in(names: Mapping[str, str], text: str) -> str:
+    return re.sub(r"[a-z_]+-\d+", lambda found: names.get(found[0], found[0]), text)
 
 
 def lake_digests(lake: Lake, market: str, window: Window) -> dict[str, str | None]:
@@ -58,8 +86,9 @@ def lake_digests(lake: Lake, market: str, window: Window) -> dict[str, str | Non
 
 def model_digests(registry: ModelRegistry, market: str) -> dict[str, Any]:
     """Give, per version, the SHA-256 of each of its files, its metrics and aliases; and the decisions."""
+    names = stable_names(registry, market)
     versions = {
-        version.name: {
+        names[version.name]: {
             "files": {name: hashlib.sha256(data).hexdigest() for name, data in registry.files(version).items()},
             "metrics": dict(version.metrics),
             "aliases": sorted(version.aliases),
@@ -67,10 +96,17 @@ def model_digests(registry: ModelRegistry, market: str) -> dict[str, Any]:
         for version in registry.versions(market)
     }
     decisions = [
-        (one.slot_start_ms, one.champion, one.previous, one.is_promoted, one.reason, dict(one.scores))
+        {
+            "slot": one.slot_start_ms,
+            "champion": names[one.champion],
+            "previous": None if one.previous is None else names[one.previous],
+            "is_promoted": one.is_promoted,
+            "reason": renamed_in(names, one.reason),
+            "scores": {names[name]: score for name, score in one.scores.items()},
+        }
         for one in registry.decisions(market)
     ]
-    return {"versions": versions, "decisions": json.loads(json.dumps(decisions))}
+    return {"versions": versions, "decisions": decisions}
 
 
 def home_digests(
@@ -83,7 +119,7 @@ def home_digests(
     """
     return {
         market: {
-            "tables": table_digests(warehouse, market),
+            "tables": table_digests(warehouse, market, names=stable_names(registry, market)),
             "lake": lake_digests(lake, market, window),
             "models": model_digests(registry, market),
         }

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "airflow"))
 
-from environment import airflow, interpreter, script, variables
+from environment import ROOT, airflow, interpreter, script, variables
 
 from tickloop.domain.schedule import Cadence
 from tickloop.services.chain import STEPS
@@ -54,3 +54,14 @@ def test_training_goes_to_the_executor_of_the_settings(tmp_path: Path) -> None:
     pods = {name: config for name, (executor, config) in tasks.items() if executor == "KubernetesExecutor"}
     template = {"pod_template_file": "/opt/tickloop/train-pod.yaml"}
     assert pods == dict.fromkeys(("train_and_promote.fit", "train_and_promote.chain.train", "repair.slot"), template)
+
+
+def test_settings_of_the_cluster_are_settings_of_this_airflow(tmp_path: Path) -> None:
+    """A name that it does not know would be ignored in silence."""
+    lines = (ROOT / "deploy" / "airflow" / "airflow.env").read_text(encoding="utf-8").splitlines()
+    names = [line.split("=", 1)[0] for line in lines if line.startswith("AIRFLOW__")]
+
+    unknown = script(interpreter(), variables(tmp_path, tmp_path), "known_settings.py", "\n".join(names))
+
+    assert len(names) > 10
+    assert unknown.split() == []

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
 from chain_fakes import HOUR, FakePorts, home, made_trades
-from fakes import START_MS
+from fakes import START_MS, FakeRawStore
+from tickloop.domain.market import Trade
+from tickloop.domain.schedule import Cadence
 from tickloop.domain.tables import RUN
 from tickloop.domain.universe import Span
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
-from tickloop.errors import DataError, UnknownMarketError, UsageError, WindowError
-from tickloop.services.chain import run_window, step_named
+from tickloop.errors import DataError, StoreAwayError, UnknownMarketError, UsageError, WindowError
+from tickloop.ports import RawRead
+from tickloop.services.chain import STEPS, run_window, step_named
+from tickloop.services.due_step import catch_up
 from tickloop.services.steps import mark_due, run_step
 
 MARKET = "KRW-BTC"
@@ -43,6 +48,35 @@ def test_a_run_that_fails_is_recorded_counted_and_raised() -> None:
     assert (row["state"], row["attempts"], ports.warehouse.read(RUN).height) == ("failed", 2, 1)
     assert json.loads(row["detail"])["kind"] == "DataError"
     assert "run extract" in json.loads(row["detail"])["error"]
+
+
+class AwayRawStore(FakeRawStore):
+    """A server that is down for some reads."""
+
+    def __init__(self, trades: list[Trade], away: int) -> None:
+        super().__init__(trades)
+        self.away = away
+
+    def read(self, market: str, window: Window) -> RawRead:
+        self.away -= 1
+        if self.away >= 0:
+            raise StoreAwayError("the store cannot be reached")
+        return super().read(market, window)
+
+
+def test_a_server_that_stays_away_is_tried_again_for_as_long_as_it_does() -> None:
+    """Three failures end the attempts at what is wrong in itself, not at what passes."""
+    ports = home(made_trades(range(60)))
+    ports.raw = AwayRawStore(made_trades(range(60)), away=20)
+    failures = 0
+    for _ in range(30):
+        ports.clock.advance(MINUTE_MS)
+        failures += len(catch_up(ports, MARKET, Cadence.HOUR).failures)
+
+    runs = ports.warehouse.read(RUN).filter(pl.col("window_start") == HOUR.start)
+    assert failures == 20
+    assert set(runs["state"]) == {"done"}
+    assert set(runs["step"]) == {step.name for step in STEPS if step.cadence is Cadence.HOUR}
 
 
 def test_sequences_grow_while_the_market_clock_stands_or_goes_back() -> None:

@@ -9,15 +9,25 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
-from tickloop.domain.schedule import DONE, DUE, FAILED, Cadence, StepRule
+from tickloop.domain.schedule import DONE, DUE, FAILED, MAX_ATTEMPTS, Cadence, StepRule
 from tickloop.domain.tables import RUN
 from tickloop.domain.universe import Span
 from tickloop.domain.window import DAY_MS, HOUR_MS, Window, to_datetime
-from tickloop.errors import TickloopError, UnknownMarketError, WindowError
+from tickloop.errors import (
+    RetryableError,
+    StoreAwayError,
+    TickloopError,
+    UnknownMarketError,
+    WindowBusyError,
+    WindowError,
+)
 from tickloop.ports import Clock, Lake, MarketData, ModelRegistry, RawStore, Warehouse, WindowLock
 from tickloop.settings import PromotionSettings, StrategySettings, TrainingSettings
 
 BUSY = "busy"
+
+PASSING = (StoreAwayError, RetryableError, WindowBusyError)
+"""What ends by itself, such as a server that is away: a scheduler tries again for as long as it lasts."""
 
 _RELATED_MS = 8 * DAY_MS
 """Runs that start up to this long before a window may be inputs of its steps: the longest slot, and a day."""
@@ -97,7 +107,7 @@ def run_step(ports: StepPorts, step: Step, market: str, window: Window) -> RunRe
         try:
             counts = step.run(ports, market, window)
         except TickloopError as exc:
-            detail = {"error": str(exc), "kind": type(exc).__name__}
+            detail = {"error": str(exc), "kind": type(exc).__name__, "passes": isinstance(exc, PASSING)}
             _record(ports, step.name, market, window, FAILED, detail)
             raise
         _record(ports, step.name, market, window, DONE, counts)
@@ -150,9 +160,16 @@ def _row(ports: StepPorts, run: RunRow) -> tuple[Any, ...]:
         run.state,
         max(ports.clock.now_ns(), newest + 1),
         to_datetime(ports.clock.now_ms()),
-        before + 1 if run.state != DUE else 0,
+        _attempts(run, before),
         json.dumps(run.detail, sort_keys=True, default=str),
     )
+
+
+def _attempts(run: RunRow, before: int) -> int:
+    """Count the failures in a row; one that passes never makes the last attempt that there is."""
+    if run.state == DUE:
+        return 0
+    return min(before + 1, MAX_ATTEMPTS - 1) if run.detail.get("passes") else before + 1
 
 
 def _check(ports: StepPorts, step: Step, market: str, window: Window) -> None:

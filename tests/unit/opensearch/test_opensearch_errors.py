@@ -91,6 +91,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (404, "search_context_missing_exception", "No search context found for id", StoreAwayError, "read again"),
         (400, "illegal_argument_exception", "set fielddata=true on [code]", StoreError, "without our template"),
         (413, "", "", StoreError, "max_content_length"),
+        (404, "", "<html>Not Found</html>", StoreError, "opensearch.url"),
     ],
 )
 def test_refusal_names_the_server_and_the_remedy(
