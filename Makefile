@@ -3,7 +3,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check chaos clients bench docs clean
+# The real servers that tests share; each of scripts/servers/ says what it needs. Airflow is started by its own test.
+SERVERS := opensearch postgres s3 mlflow
+
+.PHONY: setup demo test test-servers check chaos clients servers bench docs clean
 
 setup: $(VENV)/.demo
 
@@ -14,6 +17,10 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
 	$(BIN)/python -m pytest tests/integration $(wildcard tests/cluster) tests/conformance -n 2 --dist loadfile -q
 	$(BIN)/python -m pytest tests/chaos tests/e2e -q
+
+# The same beside real servers; here whatever is left out is a failure, as in CI.
+test-servers: $(VENV)/.test
+	TICKLOOP_TEST_REQUIRE_SERVERS=1 sh scripts/servers/with.sh $(SERVERS) -- $(MAKE) test
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -27,6 +34,10 @@ chaos: $(VENV)/.test
 # Environments of other people's clients, for tests/conformance.
 clients:
 	@sh scripts/envs.sh ccxt pyupbit upbit-sdk
+
+# What `make test-servers` asks for, into the cache folder; as root it gets Debian's PostgreSQL too.
+servers: clients
+	@for name in $(SERVERS) airflow; do sh scripts/servers/$$name.sh install || exit 1; done
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench $(ARGS)

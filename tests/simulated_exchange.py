@@ -33,10 +33,10 @@ class RunningSimulator:
 
 @contextmanager
 def running_simulator(
-    folder: Path, speed: float = 240.0, start_ms: int = START_MS, **options: Any
+    folder: Path, speed: float = 240.0, start_ms: int = START_MS, recording: str = "candles", **options: Any
 ) -> Iterator[RunningSimulator]:
-    """Serve the shipped candles on a free port, by default from 2024-01-22T00:00Z; options are the config's."""
-    config = SimulatorConfig(folder, "candles", start_ms, speed, ACCESS_KEY, SECRET_KEY, **options)
+    """Serve a recording on a free port, by default from 2024-01-22T00:00Z; options are the config's."""
+    config = SimulatorConfig(folder, recording, start_ms, speed, ACCESS_KEY, SECRET_KEY, **options)
     urls: list[str] = []
     is_ready = threading.Event()
     loop = asyncio.new_event_loop()

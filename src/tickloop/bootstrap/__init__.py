@@ -161,7 +161,8 @@ class App:
 
     def event_sink(self) -> EventSink:
         """Give where the journal is delivered."""
-        from tickloop.adapters.opensearch.sink import OpensearchSink
+        with extra("OpenSearch", "cluster"):
+            from tickloop.adapters.opensearch.sink import OpensearchSink
 
         return OpensearchSink(open_opensearch(self.settings.opensearch), self.settings.opensearch.index_prefix)
 

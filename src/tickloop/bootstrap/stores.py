@@ -127,7 +127,8 @@ class ClusterStores:
 
     @cached_property
     def raw(self) -> RawStore:
-        from tickloop.adapters.opensearch.store import OpensearchStore
+        with extra("OpenSearch", "cluster"):
+            from tickloop.adapters.opensearch.store import OpensearchStore
 
         prefix = self._settings.opensearch.index_prefix
         return OpensearchStore(self.opensearch, prefix, self._clock, self._settings.paths.dead_letters)
@@ -178,7 +179,8 @@ class ClusterStores:
         return self.registry  # reading it makes nothing on a server
 
     def prunables(self) -> list[Prunable]:
-        from tickloop.adapters.opensearch.prune import OpensearchPruning
+        with extra("OpenSearch", "cluster"):
+            from tickloop.adapters.opensearch.prune import OpensearchPruning
 
         opensearch = self._settings.opensearch
         return [OpensearchPruning(self.opensearch, opensearch.index_prefix, opensearch.keep_days)]
@@ -241,7 +243,8 @@ class ClusterStores:
         )
 
     def _check_opensearch(self) -> str:
-        from tickloop.adapters.opensearch.probe import check_opensearch
+        with extra("OpenSearch", "cluster"):
+            from tickloop.adapters.opensearch.probe import check_opensearch
 
         return check_opensearch(self.opensearch, self._settings.opensearch.index_prefix)
 
@@ -252,7 +255,8 @@ class ClusterStores:
         return check_postgres(self._postgres)
 
     def _check_s3(self) -> str:
-        from tickloop.adapters.s3.probe import check_s3
+        with extra("S3", "cluster"):
+            from tickloop.adapters.s3.probe import check_s3
 
         return check_s3(self._bucket, self._settings.s3.prefix)
 

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tickloop.adapters.common.stored_line import TradeLine
-from tickloop.adapters.upbit.parse import SIDE_OF
+from tickloop.adapters.upbit import parse
 from tickloop.domain.market import Change, Side, Source
 from tickloop.domain.tables import TRADE, TRADE_ORDER
 from tickloop.domain.window import Window
@@ -20,6 +20,8 @@ Rows = NDArray[np.void]
 _SIDES = [side.value for side in Side]
 _CHANGES = [change.value for change in Change]
 _SOURCES = [source.value for source in Source]
+
+_KNOWN = {"side": _SIDES, "change": _CHANGES, "source": _SOURCES}
 
 ROW = np.dtype(
     [
@@ -38,9 +40,10 @@ ROW = np.dtype(
 
 NO_ROWS: Rows = np.empty(0, ROW)
 
-_SIDE = {word: _SIDES.index(side.value) for word, side in SIDE_OF.items()}
-_CHANGE = {word: place for place, word in enumerate(_CHANGES)}
-_SOURCE = {word: place for place, word in enumerate(_SOURCES)}
+SIDE_OF = {word: _SIDES.index(side.value) for word, side in parse.SIDE_OF.items()}
+CHANGE_OF = {word: place for place, word in enumerate(_CHANGES)}
+SOURCE_OF = {word: place for place, word in enumerate(_SOURCES)}
+"""Word of a line -> what stands for it in a row."""
 
 
 def row_of(trade: TradeLine) -> tuple[Any, ...]:
@@ -52,9 +55,9 @@ def row_of(trade: TradeLine) -> tuple[Any, ...]:
         trade.arrival,
         trade.trade_price,
         trade.qty_e8,
-        _SIDE[trade.ask_bid],
-        _CHANGE[trade.change],
-        _SOURCE[trade.source],
+        SIDE_OF[trade.ask_bid],
+        CHANGE_OF[trade.change],
+        SOURCE_OF[trade.source],
     )
 
 
@@ -66,17 +69,37 @@ def within(rows: Rows, window: Window) -> Rows:
 
 def is_rest(rows: Rows) -> NDArray[np.bool_]:
     """Tell of each row whether it came from REST."""
-    return np.asarray(rows["source"] == _SOURCE[Source.REST.value], np.bool_)
+    return np.asarray(rows["source"] == SOURCE_OF[Source.REST.value], np.bool_)
 
 
 def trade_frame_of(market: str, rows: Sequence[Rows]) -> pl.DataFrame:
     """Give a TRADE frame in trade order, for each trade_id the row of lowest arrival."""
-    joined = np.concatenate([NO_ROWS, *rows])
-    columns: dict[str, Any] = {name: np.ascontiguousarray(joined[name]) for name in joined.dtype.names or ()}
-    words = {"side": _SIDES, "change": _CHANGES, "source": _SOURCES}
-    for name, known in words.items():
-        columns[name] = pl.Series(name, known, TRADE.columns[name]).gather(columns[name])
-    frame = pl.DataFrame(columns).select(pl.lit(market).alias("market"), pl.all()).cast(pl.Schema(TRADE.columns))
+    joined = rows[0] if len(rows) == 1 else np.concatenate([NO_ROWS, *rows])
+    places = _places(joined)
+    columns = {name: _column(name, joined[name][places]) for name in ROW.names or ()}
+    names = pl.Series("market", [market], TRADE.columns["market"]).new_from_index(0, len(places))
+    return pl.DataFrame([names, *(columns[name] for name in TRADE.columns if name in columns)])
+
+
+def _places(rows: Rows) -> NDArray[np.intp]:
+    """Give the places of the rows to keep, in trade order.
+
+    Arrays of places only: a frame that is sorted, freed of repeats and sorted again would take memory three times.
+    """
+    first, second, third = TRADE_ORDER
+    order = np.lexsort((rows[third], rows[second], rows[first]))
+    by_id = np.sort(rows["trade_id"])
+    if (by_id[1:] != by_id[:-1]).all():
+        return order
     # Two writers may give the same arrival; the line of the stream then comes first.
-    ordered = frame.sort("arrival", "source", maintain_order=True)
-    return ordered.unique("trade_id", keep="first", maintain_order=True).sort(TRADE_ORDER)
+    by_id = np.lexsort((rows["source"], rows["arrival"], rows["trade_id"]))
+    ids = rows["trade_id"][by_id]
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[by_id[1:]] = ids[1:] != ids[:-1]
+    return order[is_first[order]]
+
+
+def _column(name: str, values: NDArray[Any]) -> pl.Series:
+    if name in _KNOWN:
+        return pl.Series(name, _KNOWN[name], TRADE.columns[name]).gather(values)
+    return pl.Series(name, values).cast(TRADE.columns[name])

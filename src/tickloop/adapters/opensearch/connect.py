@@ -62,10 +62,15 @@ class Server:
             raise refusal(exc, self.place) from exc
 
     def look(self, method: str, path: str, body: Any = None, **params: str) -> str | None:
-        """The same for what may be absent: None when the server has no such thing."""
+        """The same for what may be absent: None when the server has no such thing.
+
+        That any other server has no such thing says nothing: nothing would be read and all would look well.
+        """
         try:
             return self._send(method, path, body, params, None)
-        except NotFoundError:
+        except NotFoundError as exc:
+            if not isinstance(exc.info, Mapping):
+                raise refusal(exc, self.place) from exc
             return None
         except OpenSearchException as exc:
             raise refusal(exc, self.place) from exc

@@ -60,7 +60,11 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.status}): {self.reason[:_SHOWN]}" if self.kind else f"{self.status} {self.reason}"
+        return (
+            f"{self.kind} ({self.status}): {self.reason[:_SHOWN]}"
+            if self.kind
+            else f"{self.status} {self.reason}".strip()
+        )
 
 
 def refusal(exc: OpenSearchException, place: Place) -> StoreError:
@@ -102,7 +106,16 @@ def refused(problem: Problem, place: Place) -> StoreError:
         return StoreError(
             f"{place} takes no request of this size; valid there: http.max_content_length of 10mb and more"
         )
+    if not problem.kind:
+        return stranger(problem, place)
     return StoreError(f"{place} refused: {problem}{_remedy(problem)}")
+
+
+def stranger(problem: Problem, place: Place) -> StoreError:
+    """Give the error for a refusal in another form than OpenSearch's."""
+    return StoreError(
+        f"{place} (opensearch.url) does not answer as OpenSearch does: {problem}; valid: the address of an OpenSearch"
+    )
 
 
 def blocked(problem: Problem, place: Place) -> StoreError:
@@ -123,7 +136,7 @@ def problem_of(status: Any, info: Any) -> Problem:
     number = status if isinstance(status, int) else 0
     error = info.get("error") if isinstance(info, Mapping) else None
     if not isinstance(error, Mapping):
-        return Problem(number, "", str(error or info)[:_SHOWN])
+        return Problem(number, "", str(error or info or "")[:_SHOWN])
     cause = error.get("caused_by") or (error.get("root_cause") or [{}])[0]
     reasons = [str(error.get("reason") or ""), str(cause.get("reason") or "") if isinstance(cause, Mapping) else ""]
     return Problem(number, str(error.get("type") or ""), ": ".join(dict.fromkeys(filter(None, reasons))))

@@ -11,27 +11,25 @@ server's own count: paging by a time alone silently loses events that share a mi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from tickloop.adapters.common.stored_line import TradeLine, read_trade
-from tickloop.adapters.common.trade_rows import NO_ROWS, ROW, Rows, row_of, trade_frame_of
+from tickloop.adapters.common.trade_rows import NO_ROWS, Rows, trade_frame_of
 from tickloop.adapters.opensearch.connect import Server
 from tickloop.adapters.opensearch.reading import PAGE, Page, Query, Unreadable, open_reading
 from tickloop.adapters.opensearch.template import TRADE_SORT
-from tickloop.adapters.upbit.parse import BAD_JSON
+from tickloop.adapters.opensearch.trade_pages import Answer, TradePages
 from tickloop.domain.window import Window
-from tickloop.errors import CorruptLineError, DataError
+from tickloop.errors import DataError
 from tickloop.ports import RawCounts
 
 _EVENT_SORT = ("@timestamp", "doc_id")
 _TRADE = {"term": {"type": "trade"}}
 _REST = {"term": {"source": "rest"}}
 
-T = TypeVar("T")
 Bury = Callable[[Sequence[Unreadable]], None]
 
 
@@ -76,11 +74,11 @@ class Events:
         with open_reading(self._server, self._prefix, window, self._page_size) as reading:
             if reading is None:
                 return
-            for page in reading.pages(query, lambda text: self._trades(text, market)):
+            for page in reading.pages(query, TradePages(self._server, market).read):
                 if page.unreadable:
                     bury(page.unreadable)
-                if page.items:
-                    yield np.array([row_of(trade) for trade in page.items], ROW)
+                if len(page.items):
+                    yield page.items
 
     def scan(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
         """Yield the events of one type (`ticker`, `orderbook`, `candle.1s`, `trade`) as stored, by their own time.
@@ -119,26 +117,7 @@ class Events:
                 return 0
             return max((int(hit.sort[0]) for hit in reading.search(body).hits.hits), default=0)
 
-    def _trades(self, text: str, market: str) -> Page[TradeLine]:
-        """Read a page of trades at once, or, when one of them is none, each for itself."""
-        try:
-            hits = _TRADES.decode(text).hits.hits
-        except BAD_JSON:
-            return self._trades_one_by_one(text, market)
-        return Page([hit.source for hit in hits], [], hits[-1].sort if hits else ())
-
-    def _trades_one_by_one(self, text: str, market: str) -> Page[TradeLine]:
-        hits = self._server.decode(text, _RAW).hits.hits
-        page: Page[TradeLine] = Page([], [], hits[-1].sort if hits else ())
-        for hit in hits:
-            line = bytes(hit.source)
-            try:
-                page.items.append(read_trade(line, market))
-            except CorruptLineError as exc:
-                page.unreadable.append(Unreadable(hit.index, hit.doc_id, str(exc), line))
-        return page
-
-    def _documents(self, text: str) -> Page[dict[str, Any]]:
+    def _documents(self, text: str) -> Page[list[dict[str, Any]]]:
         hits = self._server.decode(text, _DOCUMENTS).hits.hits
         return Page([hit.source for hit in hits], [], hits[-1].sort if hits else ())
 
@@ -154,21 +133,4 @@ def _refuse(unreadable: Sequence[Unreadable]) -> None:
     raise DataError(f"document {one.doc_id} of index {one.index} is no trade: {one.reason}; valid: delete it there")
 
 
-class _Hit(msgspec.Struct, Generic[T]):
-    source: T = msgspec.field(name="_source")
-    sort: tuple[Any, ...]
-    index: str = msgspec.field(name="_index")
-    doc_id: str = msgspec.field(name="_id")
-
-
-class _Found(msgspec.Struct, Generic[T]):
-    hits: list[_Hit[T]]
-
-
-class _Answer(msgspec.Struct, Generic[T]):
-    hits: _Found[T]
-
-
-_TRADES = msgspec.json.Decoder(_Answer[TradeLine])
-_RAW = msgspec.json.Decoder(_Answer[msgspec.Raw])
-_DOCUMENTS = msgspec.json.Decoder(_Answer[dict[str, Any]])
+_DOCUMENTS = msgspec.json.Decoder(Answer[dict[str, Any]])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -19,9 +19,16 @@ from tickloop.errors import DataError, StoreAwayError
 PAGE = 10_000
 """Documents of one answer, as many as the server gives by default (`max_result_window`)."""
 
+_SORT, _END = '"sort":', "}]}}"  # of a document, and of an answer after the last one's
+
 _KEEP_ALIVE = "5m"  # from one page to the next: so long may a batch be worked on
 
-T = TypeVar("T")
+
+class Sized(Protocol):
+    def __len__(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Page(Generic[T]):
         last: sort values of the last document.
     """
 
-    items: list[T]
+    items: T
     unreadable: list[Unreadable]
     last: Sequence[Any]
 
@@ -95,10 +102,14 @@ class Reading:
         with ThreadPoolExecutor(1, "opensearch-page") as ahead:
             coming: Future[str] | None = ahead.submit(self._page, query, None)
             while coming is not None:
-                page = read(coming.result())
-                is_full = page.documents >= self.page_size
-                coming = ahead.submit(self._page, query, page.last) if is_full else None
+                text = coming.result()
+                # By its end alone where there must be more: the server works on the next page while we read this one.
+                last = _last_of(text) if seen + self.page_size < expected else None
+                coming = None if last is None else ahead.submit(self._page, query, last)
+                page = read(text)
                 seen += page.documents
+                if coming is None and page.documents >= self.page_size:
+                    coming = ahead.submit(self._page, query, page.last)
                 if page.documents:
                     yield page
         check_count(expected, seen, query.what, str(self.server.place))
@@ -167,6 +178,17 @@ def check_count(expected: int, seen: int, what: str, place: str) -> None:
         raise DataError(f"{place} counts {expected} {what} and gave {seen}; nothing of this reading may be used")
 
 
+def _last_of(text: str) -> Sequence[Any] | None:
+    """Give the sort values that an answer ends with, without reading the rest; None when it does not end as usual."""
+    start = text.rfind(_SORT)
+    if start < 0 or not text.endswith(_END):
+        return None
+    try:
+        return _VALUES.decode(text[start + len(_SORT) : -len(_END)])
+    except msgspec.MsgspecError:
+        return None
+
+
 def _forget(server: Server, pit: str) -> None:
     """Let go of a point in time; one that cannot be reached ends by itself after some minutes."""
     try:
@@ -201,3 +223,4 @@ class _Pit(msgspec.Struct):
 
 _SUMMARY = msgspec.json.Decoder(Summary)
 _PIT = msgspec.json.Decoder(_Pit)
+_VALUES = msgspec.json.Decoder(list[Any])

@@ -43,10 +43,10 @@ def delete(table: Table, market: str, window: Window) -> str:
     return _text(sql.SQL("DELETE FROM {}{}").format(sql.Identifier(table.name), where))
 
 
-def taken_keys(table: Table, rows: pl.DataFrame) -> str | None:
-    """Give the statement that reads the keys between the least and the greatest of these rows, None when pointless.
+def taken_keys(table: Table, market: str, window: Window, rows: pl.DataFrame) -> str | None:
+    """Give the statement that reads the keys outside the window between the least and the greatest of these rows.
 
-    A key with market and time in it can only be taken inside the window. Ids grow with time, so next to none lie there.
+    None when it is pointless. A key with market and time in it can only be taken inside the window. Ids grow with time, so next to none lie there.
     """
     if rows.is_empty() or {"market", table.time} <= set(table.key):
         return None
@@ -56,7 +56,9 @@ def taken_keys(table: Table, rows: pl.DataFrame) -> str | None:
         )
         for name in table.key
     ]
-    return _text(sql.SQL("SELECT {} FROM {}{}").format(_names(table.key), sql.Identifier(table.name), _where(between)))
+    inside = sql.SQL(" AND ").join(_conditions(table, market, window))
+    where = _where([*between, sql.SQL("NOT ({})").format(inside)])
+    return _text(sql.SQL("SELECT {} FROM {}{}").format(_names(table.key), sql.Identifier(table.name), where))
 
 
 def upserts(table: Table) -> tuple[sql.Composed, ...]:

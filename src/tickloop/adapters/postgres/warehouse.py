@@ -46,7 +46,10 @@ class PostgresWarehouse:
             migrate(connection, server)
 
     def replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
-        """Replace the rows of one market and window in one transaction; give the rows written.
+        """Replace the rows of one market and window in one transaction; give the rows that stand there then.
+
+        Rows that stand there already are left alone: to delete 500,000 of them and put them back takes the server four
+        times as long as to put them where none were, and leaves as many dead ones.
 
         Raises:
             DataError: a row is outside market or window, lacks a value, is not finite, or its key is taken by another
@@ -57,10 +60,13 @@ class PostgresWarehouse:
         self._prepare(table, rows)
         with translated(self._server), self._bulk.borrow() as connection, bulk_transaction(connection) as cursor:
             cursor.execute(turns_statement(table.name, [market]))
-            cursor.execute(statements.delete(table, market, window))
-            _refuse_taken(cursor, table, window, rows)
-            if rows.height:
-                cursor.adbc_ingest(table.name, statements.stored(rows), mode="append")
+            missing = _missing(cursor, table, market, window, rows)
+            if missing is None:
+                cursor.execute(statements.delete(table, market, window))
+                missing = rows
+            if missing.height:
+                _refuse_taken(cursor, table, market, window, missing)
+                cursor.adbc_ingest(table.name, statements.stored(missing), mode="append")
         return rows.height
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:
@@ -133,9 +139,27 @@ class PostgresWarehouse:
             return sum(write(connection, list(statements.arrays(part))) for part in parts)
 
 
-def _refuse_taken(cursor: dbapi.Cursor, table: Table, window: Window, rows: pl.DataFrame) -> None:
-    """Look at the keys that stand after the window's own rows are gone; the turn keeps others from adding any."""
-    statement = statements.taken_keys(table, rows)
+def _missing(
+    cursor: dbapi.Cursor, table: Table, market: str, window: Window, rows: pl.DataFrame
+) -> pl.DataFrame | None:
+    """Give the rows that are not there yet; None when one that is there is none of them."""
+    cursor.execute(statements.select(table, market, window, None))
+    found = pl.DataFrame(cursor.fetch_arrow())
+    if found.is_empty():
+        return rows
+    try:
+        there = statements.loaded(table, found)
+    except pl.exceptions.PolarsError:  # a value that somebody changed
+        return None
+    if there.equals(rows):
+        return rows.clear()
+    missing = rows.join(there, on=list(table.columns), how="anti", nulls_equal=True, maintain_order="left")
+    return missing if missing.height + there.height == rows.height else None
+
+
+def _refuse_taken(cursor: dbapi.Cursor, table: Table, market: str, window: Window, rows: pl.DataFrame) -> None:
+    """Look at the keys that stand outside the window; the turn keeps others from adding any."""
+    statement = statements.taken_keys(table, market, window, rows)
     if statement is None:
         return
     cursor.execute(statement)

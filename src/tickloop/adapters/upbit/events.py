@@ -82,6 +82,10 @@ def qty_e8_of(volume: Decimal) -> int:
         ValueError: as `check_volume`.
     """
     check_volume(volume)
+    return _units(volume)
+
+
+def _units(volume: Decimal) -> int:
     return int(_EXACT.multiply(volume, _UNITS))
 
 
@@ -108,7 +112,7 @@ class TradeEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
 
     @property
     def qty_e8(self) -> int:
-        return qty_e8_of(self.trade_volume)
+        return _units(self.trade_volume)  # checked when it was made
 
 
 class TickerEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ticker"):

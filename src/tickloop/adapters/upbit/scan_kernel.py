@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.adapters.upbit.events import INT64_MAX, YEAR_9999_MS
+from tickloop.adapters.common.json_kernel import BEYOND as BEYOND
+from tickloop.adapters.common.json_kernel import are_same, is_word, literal_end, number, string_end, units_of
+from tickloop.adapters.upbit.events import YEAR_9999_MS
 from tickloop.domain.kernel import inlined, scanner
-from tickloop.domain.kernel_bytes import load_8, low_zeros
 
 TRADE, TICKER = 1, 2
 KINDS = 3
@@ -22,9 +23,6 @@ KINDS = 3
 
 TRADE_TIMESTAMP, TIMESTAMP, SEQUENTIAL_ID, CODE_START, CODE_END, IS_SNAPSHOT, FOUND = range(7)
 """What `scan` finds in a message, and how many such values there are."""
-
-BEYOND = 32
-"""Bytes that the buffer must have after the last message: they are looked at, eight at a time, and mean nothing."""
 
 MOST_FIELDS = 64
 LAYOUT = 4
@@ -80,11 +78,6 @@ _REQUIRED = np.array([0, _required(TRADE), _required(TICKER)])
 _KEPT = {"trade_timestamp": TRADE_TIMESTAMP, "timestamp": TIMESTAMP, "sequential_id": SEQUENTIAL_ID}
 _SLOTS = np.array([_KEPT.get(name, -1) for name in _NAMES])
 _TRADE_HEAD, _TICKER_HEAD = (np.frombuffer(head, np.uint8) for head in _HEADS)
-_ONES, _QUOTES, _SLASHES, _BLANKS, _ZEROS, _HIGHS, _NO_DIGIT = (
-    np.uint64(0x0101010101010101 * byte) for byte in (1, ord('"'), ord("\\"), ord(" "), ord("0"), 0x80, 0x76)
-)
-_TENS = np.array([10**n for n in range(19)])
-_MOST_DIGITS = 18  # fit an int64 whatever they are; with an exponent of two digits no float overflows or vanishes
 
 
 def new_layouts() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -123,22 +116,12 @@ def _is_alike(
     """Tell whether a message has this layout and right values."""
     for n in range(count):
         size = layout[n, 1]
-        if at + size >= end or at + size + 8 > len(data) or not _are_same(data, at, layout[n, 0], size):
+        if at + size >= end or at + size + 8 > len(data) or not are_same(data, at, layout[n, 0], size):
             return False
         at = _value(data, at + size, end, layout[n, 2], found, layout[n, 3])
         if at >= end:
             return False
     return data[at] == 125 and at + 1 == end
-
-
-@inlined
-def _are_same(data: NDArray[np.uint8], one: int, other: int, size: int) -> bool:
-    """Compare two stretches of the buffer, after each of which there are at least 8 bytes more."""
-    while size >= 8:
-        if load_8(data, one) != load_8(data, other):
-            return False
-        one, other, size = one + 8, other + 8, size - 8
-    return size == 0 or (load_8(data, one) ^ load_8(data, other)) << np.uint64(64 - 8 * size) == 0
 
 
 @scanner
@@ -152,7 +135,7 @@ def _learn(
         if at >= end or data[at] != 34:
             return 0
         name = at + 1
-        at = _string_end(data, name, end)
+        at = string_end(data, name, end)
         if at + 3 >= end or data[at + 1] != 58:
             return 0
         key = _key(data, name, at)
@@ -180,8 +163,8 @@ def _learn(
 def _value(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArray[np.int64], slot: int) -> int:
     """Give the position after a value that is what its field asks for, else `end`."""
     if data[at] == 34:
-        after = _string_end(data, at + 1, end)
-        return after + 1 if after < end and _is_word(data, at + 1, after, rule & ~_NULLABLE, found) else end
+        after = string_end(data, at + 1, end)
+        return after + 1 if after < end and _is_text(data, at + 1, after, rule & ~_NULLABLE, found) else end
     if data[at] == 45 or 48 <= data[at] <= 57:
         return _number(data, at, end, rule & ~_NULLABLE, found, slot)
     return _literal(data, at, end, rule)
@@ -195,54 +178,6 @@ def _begins(data: NDArray[np.uint8], at: int, end: int, head: NDArray[np.uint8])
     while same < len(head) and data[at + same] == head[same]:
         same += 1
     return same == len(head)
-
-
-@inlined
-def _string_end(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """Give the position of the quote that ends a plain string; `end` when it is not plain, or does not end.
-
-    Eight bytes at a time. Source of the tricks: S. E. Anderson, "Bit Twiddling Hacks", a byte that is zero, or less.
-    """
-    while at < end:
-        word = load_8(data, at)
-        quote, slash = word ^ _QUOTES, word ^ _SLASHES
-        odd = (quote - _ONES) & ~quote | (slash - _ONES) & ~slash | (word - _BLANKS) & ~word | word
-        odd &= _HIGHS
-        if odd:
-            at += low_zeros(odd) >> 3
-            return at if at < end and data[at] == 34 else end
-        at += 8
-    return end
-
-
-@inlined
-def _eight_digits(data: NDArray[np.uint8], at: int) -> tuple[int, np.int64]:
-    """Give how many of the next eight bytes are digits before the first that is none, and their value.
-
-    Source: W. Mula, "SWAR: convert a string of digits"; the digits are moved to the end, zeros before them.
-    """
-    word = load_8(data, at) ^ _ZEROS
-    odd = (word + _NO_DIGIT | word) & _HIGHS
-    count = low_zeros(odd) >> 3
-    if count == 0:
-        return 0, np.int64(0)
-    word <<= np.uint64(64 - 8 * count)
-    word = word * np.uint64(2561) >> np.uint64(8) & np.uint64(0x00FF00FF00FF00FF)
-    word = word * np.uint64(6553601) >> np.uint64(16) & np.uint64(0x0000FFFF0000FFFF)
-    return count, np.int64(word * np.uint64(42949672960001) >> np.uint64(32))
-
-
-@inlined
-def _digits(data: NDArray[np.uint8], at: int) -> tuple[int, np.int64]:
-    """Give the number of digits in a row, and their value unless there are more than 18; 24 and more are 24."""
-    size, value = _eight_digits(data, at)
-    if size == 8:
-        count, more = _eight_digits(data, at + 8)
-        size, value = size + count, value * _TENS[count] + more
-        if count == 8:
-            count, more = _eight_digits(data, at + 16)
-            size, value = size + count, value * _TENS[count] + more
-    return size, value
 
 
 @scanner
@@ -261,7 +196,7 @@ def _key(data: NDArray[np.uint8], at: int, end: int) -> int:
 
 
 @inlined
-def _is_word(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArray[np.int64]) -> bool:
+def _is_text(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArray[np.int64]) -> bool:
     """Tell whether a string is what its field asks for; a code's place and a snapshot are noted."""
     if rule == _ANY:
         return True
@@ -269,7 +204,7 @@ def _is_word(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArr
         found[CODE_START], found[CODE_END] = at, end
         return _is_code(data, at, end)
     if rule == _TEXT:
-        if end - at == 8 and _is(data, at, 83, 78, 65, 80) and _is(data, at + 4, 83, 72, 79, 84):  # SNAPSHOT
+        if end - at == 8 and is_word(data, at, 83, 78, 65, 80) and is_word(data, at + 4, 83, 72, 79, 84):  # SNAPSHOT
             found[IS_SNAPSHOT] = 1
         return True
     if rule == _SIDE:
@@ -278,13 +213,10 @@ def _is_word(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArr
         is_ask = data[at] == 65 and data[at + 1] == 83 and data[at + 2] == 75
         return bool(is_ask or (data[at] == 66 and data[at + 1] == 73 and data[at + 2] == 68))
     if rule == _CHANGE and end - at == 4:
-        return _is(data, at, 82, 73, 83, 69) or _is(data, at, 70, 65, 76, 76) or _is(data, at, 69, 86, 69, 78)
+        return (
+            is_word(data, at, 82, 73, 83, 69) or is_word(data, at, 70, 65, 76, 76) or is_word(data, at, 69, 86, 69, 78)
+        )
     return False
-
-
-@inlined
-def _is(data: NDArray[np.uint8], at: int, one: int, two: int, three: int, four: int) -> bool:
-    return bool(data[at] == one and data[at + 1] == two and data[at + 2] == three and data[at + 3] == four)
 
 
 @inlined
@@ -305,57 +237,18 @@ def _is_code(data: NDArray[np.uint8], at: int, end: int) -> bool:
 @inlined
 def _literal(data: NDArray[np.uint8], at: int, end: int, rule: int) -> int:
     """Give the position after null, true or false where the field allows it, else `end`."""
-    if end - at > 4 and _is(data, at, 110, 117, 108, 108):
-        return at + 4 if rule & _NULLABLE or rule == _ANY else end
-    if rule != _ANY:
-        return end
-    if end - at > 4 and _is(data, at, 116, 114, 117, 101):
-        return at + 4
-    if end - at > 5 and data[at] == 102 and _is(data, at + 1, 97, 108, 115, 101):
-        return at + 5
+    if rule == _ANY or (rule & _NULLABLE and data[at] == 110):
+        return literal_end(data, at, end)
     return end
 
 
 @inlined
 def _number(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArray[np.int64], slot: int) -> int:
     """Give the position after a number that is what its field asks for, else `end`; `found[slot]` gets its value."""
-    is_negative = data[at] == 45
-    if is_negative:
-        at += 1
-    whole, value = _digits(data, at)
-    if whole == 0 or whole > _MOST_DIGITS or (whole > 1 and data[at] == 48):
-        return end
-    at += whole
-    scale = 0
-    is_whole = True
-    if data[at] == 46:
-        decimals, part = _digits(data, at + 1)
-        if decimals == 0 or whole + decimals > _MOST_DIGITS:
-            return end
-        value = value * _TENS[decimals] + part
-        at += 1 + decimals
-        scale = -decimals
-        is_whole = False
-    if data[at] == 101 or data[at] == 69:
-        size, exponent = _exponent(data, at + 1)
-        if size == 0:
-            return end
-        at += 1 + size
-        scale += int(exponent)
-        is_whole = False
+    after, is_negative, value, scale, is_whole = number(data, at, end)
     if slot >= 0:
         found[slot] = value
-    return at if _is_number(rule, is_negative, value, is_whole, scale) else end
-
-
-@scanner
-def _exponent(data: NDArray[np.uint8], at: int) -> tuple[int, np.int64]:
-    """Give the length of an exponent, its sign included, and its value; 0 when it is none, or too large."""
-    has_sign = data[at] == 43 or data[at] == 45
-    size, value = _digits(data, at + has_sign)
-    if size == 0 or size > 2:
-        return 0, np.int64(0)
-    return size + has_sign, -value if data[at] == 45 else value
+    return after if _is_number(rule, is_negative, value, is_whole, scale) else end
 
 
 @inlined
@@ -373,22 +266,4 @@ def _is_number(rule: int, is_negative: bool, value: np.int64, is_whole: bool, sc
         return is_whole and bool(value <= YEAR_9999_MS)
     if rule == _ID:
         return is_whole
-    return rule == _VOLUME and _is_quantity(value, scale + 8)
-
-
-@inlined
-def _is_quantity(value: np.int64, scale: int) -> bool:
-    """Tell whether `value` x 10^`scale` is a whole number above 0 and within int64."""
-    if value == 0:
-        return False
-    while scale < 0:
-        if value % 10:
-            return False
-        value //= 10
-        scale += 1
-    while scale > 0:
-        if value > INT64_MAX // 10:
-            return False
-        value *= 10
-        scale -= 1
-    return True
+    return rule == _VOLUME and bool(units_of(value, scale + 8) > 0)
