@@ -20,7 +20,8 @@ class StatusFile(msgspec.Struct, frozen=True):
     Attributes:
         name: collector, shipper, pipeline, api, dashboard, bot or simulator.
         pid: its process id.
-        state: starting | working | ready | blocked (until there is room on the disk, or a server is back) | failed | stopped.
+        state: starting | working | ready | blocked (until there is room on the disk, or a server is back) | failed |
+            stopped.
         message: one line for a person.
         detail: figures, by name.
         written_at: real time, epoch seconds.
