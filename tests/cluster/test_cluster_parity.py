@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "airflow"))
@@ -34,7 +35,7 @@ from cluster_world import (
 )
 from environment import airflow, interpreter, script, variables
 
-from digests import digest, home_digests
+from digests import digest, home_digests, renamed_in, stable_names
 from serving import ScriptedFeed
 from simulated_exchange import running_simulator
 from tickloop.bootstrap import App
@@ -196,17 +197,30 @@ def all_of(home: Path) -> dict[str, Any]:
     with app_of(home) as app:
         answers = asyncio.run(api_answers(app))
         made = made_by(app, LIVE)
+        names = {market: stable_names(app.registry, market) for market in MARKETS}
         for market in MARKETS:
-            made[market]["params"] = {one.name: dict(one.params) for one in app.registry.versions(market)}
-    return {"made": made, "answers": answers}
+            versions = app.registry.versions(market)
+            made[market]["params"] = {names[market][one.name]: dict(one.params) for one in versions}
+    return {"made": made, "answers": {address: stable(answer, names) for address, answer in answers.items()}}
+
+
+def stable(answer: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
+    """Give an answer of the API with names of versions that do not depend on which fit ended first, in any order."""
+    if not isinstance(answer, list):
+        return answer
+    rows = [renamed_in(names[row["market"]], json.dumps(row, sort_keys=True)) for row in answer]
+    return [json.loads(row) for row in sorted(rows)]
 
 
 def made_by(app: App, window: Window) -> dict[str, Any]:
     """Give `home_digests`, and of a home whose clock stands also its repairs, forecasts and which runs were done."""
     found = home_digests(app.warehouse, app.lake, app.registry, MARKETS, window)
     for market in MARKETS:
+        names = stable_names(app.registry, market)
+        forecasts = app.warehouse.read(FORECAST, market).with_columns(pl.col("model_version").replace(names))
         found[market]["tables"] |= {
-            table.name: digest(app.warehouse.read(table, market)) for table in (REPAIR, FORECAST)
+            "repair": digest(app.warehouse.read(REPAIR, market)),
+            "forecast": digest(forecasts.sort("target_minute", "model_version")),
         }
         runs = app.warehouse.read(RUN, market).select("step", "window_start", "window_end", "state")
         found[market]["runs"] = sorted(map(str, runs.iter_rows()))
