@@ -16,7 +16,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2 -q
 	$(BIN)/python -m pytest tests/integration $(wildcard tests/cluster) tests/conformance -n 2 --dist loadfile -q
-	$(BIN)/python -m pytest tests/chaos tests/e2e -q
+	$(BIN)/python -m pytest tests/chaos tests/e2e -n 2 --dist loadfile -q
 
 # The same beside real servers; here whatever is left out is a failure, as in CI.
 test-servers: $(VENV)/.test
@@ -44,7 +44,7 @@ bench: $(VENV)/.test
 
 # One bench, with its peers in environments of their own.
 bench-%: $(VENV)/.test
-	-@sh scripts/envs.sh pyupbit nautilus
+	-@sh scripts/envs.sh pyupbit nautilus vectorbt backtesting
 	$(BIN)/python -m bench $*
 
 # The hourly path on real servers, which need minutes to be installed the first time.

@@ -1,4 +1,4 @@
-"""The default strategy over ticks: with `wake` skipping, and asking `decide` at every tick."""
+"""The default strategy over ticks, with `wake` skipping and at every tick; then SMA crosses over bars."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench import crosses
 from bench.data import trades
-from bench.measure import Figure, measure
+from bench.measure import Figure, Reading, measure
 from tickloop.domain.backtest import ForecastSeries, Tape, run_ticks, tape_of
 from tickloop.domain.fills import FILL_MODELS
 from tickloop.domain.strategy import PRESETS
@@ -24,7 +25,7 @@ def forecasts(tape: Tape) -> ForecastSeries:
     return ForecastSeries(minutes, tape.price[before] * np.exp(edge), minutes + 1_000)
 
 
-def run() -> Iterator[Figure]:
+def run() -> Iterator[Figure | Reading]:
     tape = tape_of(trades(COUNT))
     series = forecasts(tape)
     params = PRESETS["default"]
@@ -42,3 +43,4 @@ def run() -> Iterator[Figure]:
                 tape, series, params, SPREAD, 50_000.0, is_skipping=is_skipping
             ),
         )
+    yield from crosses.run()

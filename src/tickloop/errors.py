@@ -2,6 +2,7 @@
 
 TickloopError                    exit code 1: the message says what was wrong and what would be valid
 ├── UsageError                   exit code 2: the caller asked for something that cannot be asked
+│   ├── StrategyError            a strategy that cannot be loaded, raises, or answers what cannot be done
 │   ├── UnknownMarketError
 │   └── WindowError
 ├── CheckFailedError             exit code 3: a check ran and did not hold
@@ -38,6 +39,10 @@ class TickloopError(Exception):
 
 class UsageError(TickloopError):
     exit_code = 2
+
+
+class StrategyError(UsageError):
+    pass
 
 
 class UnknownMarketError(UsageError):

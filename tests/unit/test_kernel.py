@@ -1,10 +1,15 @@
 """Compiled code is never older than the rules that it holds."""
 
+import pickle
 from pathlib import Path
+from typing import NamedTuple
+
+import numba
+import pytest
 
 from tickloop.adapters.local import line_kernel
 from tickloop.domain import strategy
-from tickloop.domain.kernel import ADAPTERS, RULES, stamp_of
+from tickloop.domain.kernel import ADAPTERS, RULES, kernel, rebound, stamp_of
 
 
 def test_stamp_of_compiled_code_changes_with_any_rule(tmp_path: Path) -> None:
@@ -30,3 +35,40 @@ def test_kernel_of_an_adapter_is_cached_under_the_stamp_of_all_adapters() -> Non
     stamp = line_kernel._make._cache._impl.locator.get_source_stamp()  # type: ignore[attr-defined]
 
     assert stamp == (stamp_of(RULES), stamp_of(ADAPTERS))
+
+
+class _OutsideParams(NamedTuple):
+    order_krw: float = 6_000.0
+    fee_rate: float = 0.0005
+
+
+def _stored(folder: Path) -> list[str]:
+    return sorted(path.suffix for path in folder.iterdir() if path.suffix in (".nbi", ".nbc"))
+
+
+def _payable(params: NamedTuple, cash: float) -> bool:
+    return cash >= params.order_krw + params.order_krw * params.fee_rate  # type: ignore[attr-defined]
+
+
+def test_code_for_types_from_outside_the_package_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process could not read the index: it would have to import the file of a user's strategy."""
+    compiled = kernel(rebound(_payable, "_payable_outside"))
+    monkeypatch.setattr(compiled._cache._impl.locator, "_cache_path", str(tmp_path))  # type: ignore[attr-defined]
+    compiled._cache._cache_file._cache_path = str(tmp_path)  # type: ignore[attr-defined]
+    compiled._cache._cache_file._index_path = str(tmp_path / "payable.nbi")  # type: ignore[attr-defined]
+
+    assert compiled(_OutsideParams(), 6_003.0)
+    assert _stored(tmp_path) == []
+
+    assert compiled(strategy.Params(), 6_003.0)
+    assert _stored(tmp_path) == [".nbc", ".nbi"]
+
+
+def test_index_that_names_a_type_which_is_gone_counts_as_empty(tmp_path: Path) -> None:
+    """A release that renames a NamedTuple must not stop at what the one before it has cached."""
+    index = kernel(rebound(_payable, "_payable_gone"))._cache._cache_file  # type: ignore[attr-defined]
+    index._index_path = str(tmp_path / "gone.nbi")
+    gone = b"ctickloop.domain.gone\nGoneParams\n."
+    Path(index._index_path).write_bytes(pickle.dumps(numba.__version__) + gone)
+
+    assert index._load_index() == {}

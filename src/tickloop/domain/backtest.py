@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -26,6 +24,7 @@ from tickloop.domain.backtest_book import (
 )
 from tickloop.domain.fills import FILL_WINDOW_MS, FillModel, price_against
 from tickloop.domain.kernel import kernel
+from tickloop.domain.replay import replay_of, translated
 from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.strategy import (
     BUY,
@@ -34,6 +33,7 @@ from tickloop.domain.strategy import (
     NOTHING,
     SELL,
     SELL_IN_FLIGHT,
+    OrderParams,
     Params,
     Strategy,
     decide,
@@ -114,7 +114,7 @@ def forecast_series(forecasts: pl.DataFrame, delay_ms: int, *, as_made: bool = F
 def run_ticks(
     tape: Tape,
     forecasts: ForecastSeries,
-    params: Params,
+    params: OrderParams,
     model: FillModel,
     cash: float,
     *,
@@ -125,12 +125,17 @@ def run_ticks(
 
     Args:
         cash: KRW at the start.
-        strategy: another one than the default is run uncompiled, and slower.
+        strategy: one that numba cannot compile is run plain, slower and not differently.
         is_skipping: False asks `decide` at every trade; the orders are the same, the tests say so.
+
+    Raises:
+        StrategyError: if another strategy than the default raises, or answers what cannot be done.
     """
     book = _room(tape, params, model, cash, is_bounded=strategy is default)
     start, end = int(tape.ts_ms[0]), int(tape.ts_ms[-1]) + 1
-    replay = _replay if strategy is default else _replay_of(strategy)
+    replay: Callable[..., None] = _replay
+    if strategy is not default:
+        replay = translated(strategy, replay_of(strategy, _replay_body, _send))
     replay(
         params,
         model.latency_ms,
@@ -147,11 +152,13 @@ def run_ticks(
     return book
 
 
-def _room(tape: Tape, params: Params, model: FillModel, cash: float, *, is_bounded: bool) -> Book:
+def _room(tape: Tape, params: OrderParams, model: FillModel, cash: float, *, is_bounded: bool) -> Book:
     """A buy ends a cooldown, a filled sell ends a lot, an unfilled order takes the fill window: that bounds them."""
     trades = len(tape.ts_ms)
     span = int(tape.ts_ms[-1] - tape.ts_ms[0])
-    max_buys = min(trades, span // (params.cooldown_ms + 1) + 1) if is_bounded else trades
+    max_buys = trades
+    if is_bounded and isinstance(params, Params):
+        max_buys = min(trades, span // (params.cooldown_ms + 1) + 1)
     max_unfilled = span // (FILL_WINDOW_MS + model.latency_ms) + 1
     return open_book(cash, max_buys, 2 * max_buys + max_unfilled)
 
@@ -188,8 +195,9 @@ def _replay_body(
                 _resolve(book, params, ladders, ticks_against, now, price[at])
             cash, lots, last_buy = purse["cash"], purse["lots"], purse["last_buy_ms"]
             in_flight = _in_flight(purse["sell_at"], purse["buy_at"])
-        elif lots > 0 and in_flight & SELL_IN_FLIGHT == 0:
-            count_waiting(book, params, now)
+        # At a buy too: with skipping, this may be the only trade seen while a late lot is too small.
+        if action != SELL and lots > 0 and in_flight & SELL_IN_FLIGHT == 0:
+            count_late(book, params, now, forecast)
         at += 1
         if is_skipping:
             hint = wake(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, forecast)
@@ -216,6 +224,18 @@ def _resolve(book: Book, params: Params, ladders: LadderTable, ticks: int, now: 
 
 
 @kernel
+def mark_leaving(book: Book, params: Params, now: int, price: float, _forecast: float) -> int:
+    """Mark the lots that a SELL of the default strategy means; `replay_of` puts another strategy's in its place."""
+    return mark_due(book, params, now, price)
+
+
+@kernel
+def count_late(book: Book, params: Params, now: int, _forecast: float) -> None:
+    """Count the default strategy's lots that wait; `replay_of` puts another strategy's in its place."""
+    count_waiting(book, params, now)
+
+
+@kernel
 def _in_flight(sell_at: int, buy_at: int) -> int:
     sell = SELL_IN_FLIGHT if sell_at != FOREVER else 0
     return sell | (BUY_IN_FLIGHT if buy_at != FOREVER else 0)
@@ -225,7 +245,7 @@ def _in_flight(sell_at: int, buy_at: int) -> int:
 def _send(book: Book, params: Params, action: int, latency_ms: int, now: int, price: float, forecast: float) -> None:
     purse = book.purse[0]
     if action == SELL:
-        lots = mark_due(book, params, now, price)
+        lots = mark_leaving(book, params, now, price, forecast)
         purse["sell_row"] = place(book, SELL, lots, now, price, forecast)
         purse["sell_at"] = now + latency_ms
     else:
@@ -289,9 +309,3 @@ def _first_at(ts: NDArray[np.int64], at: int, until: int) -> int:
 
 
 _replay = kernel(_replay_body)
-
-
-def _replay_of(strategy: Strategy) -> Callable[..., None]:
-    """Give the same replay, uncompiled, that asks another strategy."""
-    names = {**_replay_body.__globals__, "decide": strategy.decide, "wake": strategy.wake}
-    return cast("Callable[..., None]", FunctionType(_replay_body.__code__, names))

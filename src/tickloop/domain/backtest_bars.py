@@ -7,7 +7,6 @@ at its target only if the high went more than a tick beyond it. Nothing else of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
 
 import numpy as np
 import polars as pl
@@ -19,7 +18,8 @@ from tickloop.domain.fills import price_against
 from tickloop.domain.kernel import kernel
 from tickloop.domain.market import MinuteState
 from tickloop.domain.rules import LadderTable, ladder_table, tick_at
-from tickloop.domain.strategy import BUY, SELL, Params, is_affordable, is_late, is_sendable, is_wanted
+from tickloop.domain.strategies.plain import PlainParams, all_of
+from tickloop.domain.strategy import BUY, SELL, OrderParams, Params, is_affordable, is_late, is_sendable, is_wanted
 from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import DataError, NotEnoughDataError
 
@@ -67,10 +67,10 @@ def run_bars(bars: BarTape, forecasts: ForecastSeries, params: Params, cash: flo
     return book
 
 
-def run_buy_and_hold(bars: BarTape, params: Params, cash: float) -> Book:
+def run_buy_and_hold(bars: BarTape, params: OrderParams, cash: float) -> Book:
     """Spend all the cash in one buy at the first open, and never sell."""
     book = open_book(cash, 1, 1)
-    everything = params._replace(order_krw=float(floor(cash / (1.0 + params.fee_rate))))
+    everything = PlainParams(all_of(cash, params.fee_rate), params.fee_rate, params.min_total)
     if everything.order_krw >= params.min_total:
         _buy(book, everything, _ladders(bars), int(bars.ts_ms[0]), float(bars.open[0]), np.nan)
     return book
@@ -132,7 +132,7 @@ def _sell_late(book: Book, params: Params, ladders: LadderTable, ts_ms: int, pri
 
 
 @kernel
-def _buy(book: Book, params: Params, ladders: LadderTable, ts_ms: int, price: float, forecast: float) -> None:
+def _buy(book: Book, params: OrderParams, ladders: LadderTable, ts_ms: int, price: float, forecast: float) -> None:
     row = place(book, BUY, 1, ts_ms, price, forecast)
     fill_buy(book, params, row, ts_ms, price_against(ladders, price, ts_ms, 1))
     book.purse[0]["last_buy_ms"] = ts_ms

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tickloop.domain.fills import bought_e8, funds_of
 from tickloop.domain.kernel import kernel
-from tickloop.domain.strategy import FOREVER, NEVER, Params, is_due, is_late, is_sendable
+from tickloop.domain.strategy import FOREVER, NEVER, OrderParams, Params, is_due, is_late, is_sendable
 
 PENDING, FILLED, NO_FILL = 0, 1, 2
 OUTCOMES = ("pending", "filled", "no_fill")
@@ -122,7 +122,7 @@ def _fill(order: Any, ts_ms: int, price: float, qty_e8: int, fee_rate: float) ->
 
 
 @kernel
-def fill_buy(book: Book, params: Params, row: int, ts_ms: int, price: float) -> None:
+def fill_buy(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
     """Spend `order_krw` at a price: one more lot, whose entry is that price (one fill: funds / volume)."""
     purse = book.purse[0]
     order = book.orders[row]
@@ -139,7 +139,7 @@ def fill_buy(book: Book, params: Params, row: int, ts_ms: int, price: float) -> 
 
 
 @kernel
-def fill_sell(book: Book, params: Params, row: int, ts_ms: int, price: float) -> None:
+def fill_sell(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
     """Sell the lots that are leaving, at one price; the others keep their order."""
     purse = book.purse[0]
     kept = 0
@@ -199,12 +199,15 @@ def count_waiting(book: Book, params: Params, ts_ms: int) -> None:
             book.purse[0]["unsellable"] += 1
 
 
-def unsellable_e8(book: Book, params: Params, ts_ms: int, price: float) -> tuple[int, int]:
-    """Give number and quantity (1e-8) of the lots that are due at a time and price but too small to be sent."""
+def unsellable_e8(book: Book, params: OrderParams, ts_ms: int, price: float) -> tuple[int, int]:
+    """Give number and quantity (1e-8) of the lots that are due at a time and price but too small to be sent.
+
+    With parameters of another strategy than the default all lots count as due: they cannot be sold even together.
+    """
     lots = int(book.purse[0]["lots"])
     due = [
         int(book.qty_e8[lot])
         for lot in range(lots)
-        if is_due(params, book.entry[lot], book.filled_at[lot], ts_ms, price)
+        if not isinstance(params, Params) or is_due(params, book.entry[lot], book.filled_at[lot], ts_ms, price)
     ]
     return (0, 0) if is_sendable(params, sum(due), price) else (len(due), sum(due))

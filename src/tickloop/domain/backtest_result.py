@@ -14,7 +14,7 @@ from tickloop.domain import rules
 from tickloop.domain.backtest_book import FILLED, OUTCOMES, Book, unsellable_e8
 from tickloop.domain.fills import funds_of
 from tickloop.domain.market import QTY_UNITS
-from tickloop.domain.strategy import BUY, Params
+from tickloop.domain.strategy import BUY, OrderParams
 from tickloop.domain.tables import SIDE, TIME
 from tickloop.domain.window import MINUTE_MS
 
@@ -48,7 +48,7 @@ class Setup:
     fill_model: str
     latency_ms: int
     budget: float
-    params: Params
+    params: OrderParams
     caveat: str = ""
 
 

@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import config
-from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
+from numba.core.caching import FunctionCache, IndexDataCacheFile, InTreeCacheLocator, UserWideCacheLocator
+from numba.core.errors import NumbaError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +30,9 @@ def kernel(function: F) -> F:
     No fastmath: sums must give the same bits in training, serving, back-test and bot.
     """
     _set_cache()
-    return cast("F", numba.njit(cache=True, error_model="numpy")(function))
+    compiled = cast("Any", numba.njit(error_model="numpy")(function))
+    compiled._cache = _LastingTypes(function)  # what cache=True does, with a cache of our own
+    return cast("F", compiled)
 
 
 def _set_cache() -> None:
@@ -48,6 +52,46 @@ def scanner(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile as part of each `scanner` that calls it."""
     return cast("F", _njit(error_model="numpy", _nrt=False, forceinline=True)(function))
+
+
+def rebound(function: F, name: str, **others: Any) -> F:
+    """Give a plain function once more, with others in the place of some of its globals.
+
+    Args:
+        name: one for each choice of others: machine code is cached under it.
+    """
+    copy = FunctionType(function.__code__, {**function.__globals__, **others}, name)
+    copy.__qualname__ = name
+    return cast("F", copy)
+
+
+def uncached(function: F) -> F:
+    """Compile as `kernel` does, anew in each process: for code whose changes no stamp covers."""
+    return cast("F", numba.njit(error_model="numpy")(function))
+
+
+def plain(function: F) -> F:
+    """Give the function that a kernel was compiled from; one that is none is given as it is."""
+    return cast("F", getattr(function, "py_func", function))
+
+
+def compiled_or(compiled: F, fallback: F) -> F:
+    """Give a function that runs compiled, or, when numba says that it cannot be, as the fallback.
+
+    Compilation comes before the first instruction, so nothing is done twice.
+    """
+    is_refused = False
+
+    def call(*args: Any) -> Any:
+        nonlocal is_refused
+        if not is_refused:
+            try:
+                return compiled(*args)
+            except NumbaError:
+                is_refused = True
+        return fallback(*args)
+
+    return cast("F", call)
 
 
 @lru_cache(maxsize=8)
@@ -79,3 +123,38 @@ class BesideSource(_Stamped, InTreeCacheLocator):
 
 class InUserFolder(_Stamped, UserWideCacheLocator):
     """Cache in the user's folder where the package cannot be written."""
+
+
+class _Index(IndexDataCacheFile):
+    """An index that is empty when it cannot be read: it names types, and one of them may be gone or have moved."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):
+            return {}
+
+
+class _LastingTypes(FunctionCache):
+    """Keeps no code for arguments of a type from outside the package, such as the parameters of a user's strategy.
+
+    One index file serves a function in every process, and reading it imports the types of all that was kept: after a
+    run of a strategy from a file, no other process could call a kernel that the two share.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        locator = self._impl.locator
+        place = (locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp())
+        self._cache_file = _Index(*place)  # type: ignore[no-untyped-call]
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        if all(_is_lasting(argument) for argument in data.signature.args):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
+def _is_lasting(numba_type: Any) -> bool:
+    owner = getattr(numba_type, "instance_class", None)
+    if owner is not None and not owner.__module__.startswith("tickloop."):
+        return False
+    return all(_is_lasting(part) for part in getattr(numba_type, "types", ()))

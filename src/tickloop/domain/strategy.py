@@ -7,9 +7,9 @@ A plug-in gives a `Strategy` of its own through the entry-point group `tickloop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tickloop.domain import rules
 from tickloop.domain.kernel import kernel
 from tickloop.domain.market import QTY_UNITS
+from tickloop.domain.space import Range
 from tickloop.errors import UsageError
 
 NOTHING = 0
@@ -36,7 +37,23 @@ FOREVER = 1 << 62
 _E8 = float(QTY_UNITS)
 
 # A wake price may come too early, never too late: it is moved by far more than the rounding of its own arithmetic.
-_EARLY = 1e-12
+EARLY = 1e-12
+
+
+class OrderParams(Protocol):
+    """What fills need of any strategy's parameters; each strategy has a NamedTuple of its own with these three in it.
+
+    Attributes:
+        order_krw, fee_rate, min_total: as in `Params`.
+    """
+
+    @property
+    def order_krw(self) -> float: ...
+    @property
+    def fee_rate(self) -> float: ...
+    @property
+    def min_total(self) -> float: ...
+    def _asdict(self) -> dict[str, Any]: ...
 
 
 class Params(NamedTuple):
@@ -106,7 +123,7 @@ def is_late(params: Params, filled_at_ms: int, ts_ms: int) -> bool:
 
 
 @kernel
-def is_sendable(params: Params, qty_e8: int, price: float) -> bool:
+def is_sendable(params: OrderParams, qty_e8: int, price: float) -> bool:
     """Tell whether a sell of this quantity reaches the exchange's minimum total at the price of the last trade."""
     return qty_e8 > 0 and price * qty_e8 >= params.min_total * _E8
 
@@ -118,7 +135,7 @@ def is_wanted(params: Params, price: float, forecast: float) -> bool:
 
 
 @kernel
-def is_affordable(params: Params, cash: float) -> bool:
+def is_affordable(params: OrderParams, cash: float) -> bool:
     """Tell whether the cash covers one buy with its fee."""
     return cash >= params.order_krw + params.order_krw * params.fee_rate
 
@@ -196,13 +213,13 @@ def wake(
     price_high = np.inf
     time_ms = FOREVER
     if in_flight & SELL_IN_FLIGHT == 0:
-        price_high = _first_sell_price(params, entry, filled_at, qty_e8, lots, ts_ms) * (1.0 - _EARLY)
+        price_high = _first_sell_price(params, entry, filled_at, qty_e8, lots, ts_ms) * (1.0 - EARLY)
         for lot in range(lots):
             if not is_late(params, filled_at[lot], ts_ms):
                 time_ms = min(time_ms, filled_at[lot] + params.hold_ms)
     if in_flight == 0 and not np.isnan(forecast) and is_affordable(params, cash):
         if ts_ms - last_buy_ms > params.cooldown_ms:
-            price_low = forecast / (1.0 + params.min_edge) * (1.0 + _EARLY)
+            price_low = forecast / (1.0 + params.min_edge) * (1.0 + EARLY)
         else:
             time_ms = min(time_ms, last_buy_ms + params.cooldown_ms + 1)
     return Wake(price_low, price_high, time_ms)
@@ -246,13 +263,39 @@ class Strategy:
     Attributes:
         decide: as `decide` above; if numba cannot compile it, it runs slower and not differently.
         wake: as `wake` above, or None: `decide` is then asked at every trade.
-        presets: parameter sets by name.
+        presets: parameter sets by name, `default` among them.
+        leaves: (params, entry, filled_at_ms, ts_ms, price, forecast) -> whether a SELL at this trade takes that lot
+            along. None: `is_due` tells. Asked with a price of NaN it tells what no price can change.
+        signal: (params, close) -> float64 (n,): what is wanted after each bar's close, from closes up to it: 1.0 to
+            hold a lot, 0.0 to hold none, NaN to stay. `decide` then gets it, from the next bar on, as its `forecast`.
+        space: valid values of the parameters that may be set; fee and minimum total are the exchange's.
+        problem: params -> why their values do not go together, or an empty text.
     """
 
     name: str
     decide: Callable[..., int]
     wake: Callable[..., Any] | None
-    presets: Mapping[str, Params]
+    presets: Mapping[str, OrderParams]
+    leaves: Callable[..., bool] | None = None
+    signal: Callable[..., NDArray[np.float64]] | None = None
+    space: Mapping[str, Range] = field(default_factory=dict)
+    problem: Callable[[Any], str] | None = None
 
 
-default = Strategy("default", decide, wake, PRESETS)
+ORDER_KRW = Range(5_000.0, 1e9, is_log=True)
+HOLD_MS = Range(60_000, 86_400_000, is_log=True)
+COOLDOWN_MS = Range(0, 3_600_000, step=10_000)
+
+default = Strategy(
+    "default",
+    decide,
+    wake,
+    PRESETS,
+    space={
+        "order_krw": ORDER_KRW,
+        "min_edge": Range(0.0, 0.01, step=0.0001),
+        "take_profit_num": Range(1001, 1050, step=1),
+        "hold_ms": HOLD_MS,
+        "cooldown_ms": COOLDOWN_MS,
+    },
+)
