@@ -21,7 +21,7 @@ import polars as pl
 from bench.data import START_MS
 from bench.etl_data import HOUR_MARKET, deliver, hour_of_trades, small_hours
 from bench.etl_job import SERVERS, Job, job_of_environment
-from bench.etl_stores import make_stores, peer_rows, stored_trades
+from bench.etl_stores import clear, make_stores, peer_rows, stored_trades
 from bench.measure import Figure, Reading
 from bench.processes import python_of
 from tickloop.domain.window import HOUR_MS
@@ -50,37 +50,44 @@ def run() -> Iterator[Figure | Reading]:
 def _one_hour(job: Job) -> Iterator[Reading]:
     trades = hour_of_trades(COUNT, job.start_ms)
     deliver(job, trades)
-    ours, peers = [], []
-    _ours(job)  # once before: the servers' caches are warm for both
+    has_peer = python_of("etl2023") is not None
+    _ours(job)  # once before: the servers' caches are warm for both, and our code is compiled
     _check_ours(job, trades)
-    if python_of("etl2023") is None:
-        yield Reading("etl", "2023: scroll + pandas + to_sql", {"absent": "run scripts/envs.sh etl2023"})
-    else:
+    if has_peer:
         _peer(replace(job, table_there=False))
         _check_peer(job, trades)
+    else:
+        yield Reading("etl", "2023: scroll + pandas + to_sql", {"absent": "run scripts/envs.sh etl2023"})
+    ours, peers = [], []
     for _ in range(RUNS):
+        clear(job)
         ours.append(_ours(job))
-        if python_of("etl2023") is not None:
+        if has_peer:
             peers.append(_peer(job))
-    yield _reading(f"etl, {COUNT} trades", "tickloop extract + load", ours)
+    yield from _compared(f"etl, {COUNT} trades, a new hour", ours, peers)
+    again = f"etl, {COUNT} trades, the same hour again"
+    yield from _compared(again, [_ours(job)], [_peer(job)] if has_peer else [])
+    _check_ours(job, trades)
+
+
+def _compared(name: str, ours: list[dict[str, Any]], peers: list[dict[str, Any]]) -> Iterator[Reading]:
+    yield _reading(name, "tickloop extract + load", ours)
     if peers:
-        yield _reading(f"etl, {COUNT} trades", "2023: scroll + pandas + to_sql", peers)
-        yield Reading(f"etl, {COUNT} trades", "2023 / tickloop", _ratios(ours, peers))
+        yield _reading(name, "2023: scroll + pandas + to_sql", peers)
+        yield Reading(name, "2023 / tickloop", _ratios(ours, peers))
 
 
 def _growth(job: Job, start_ms: int) -> Iterator[Reading]:
     markets, trades = small_hours(GROWTH[-1], SMALL, start_ms)
     deliver(job, trades)
+    has_peer = python_of("etl2023") is not None
     for count in GROWTH:
+        clear(job)
         some = job.with_window(markets[:count], start_ms, start_ms + HOUR_MS)
         name = f"etl, {count} markets of {SMALL} trades"
         ours = _ours(some)
         assert ours["rows"] == count * SMALL, f"{ours['rows']} rows; valid: {count * SMALL}"
-        yield _reading(name, "tickloop extract + load", [ours])
-        if python_of("etl2023") is not None:
-            peer = _peer(some)
-            yield _reading(name, "2023: scroll + pandas + to_sql", [peer])
-            yield Reading(name, "2023 / tickloop", _ratios([ours], [peer]))
+        yield from _compared(name, [ours], [_peer(some)] if has_peer else [])
 
 
 def _ours(job: Job) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What one run of either way costs, in its own process: time, time spent on OpenSearch, memory, by stages.
 
 Our way and the peer's import this file, each in its own environment, and both ask OpenSearch by `opensearch-py`: its
-connection is where the time is taken, from a request to the whole text of its answer. Decoding comes after that.
+connection is where the time is taken, from a request to the whole text of its answer. Decoding comes after that. Time
+in which several requests are under way counts once.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ class Meter:
     def __init__(self) -> None:
         self.stages: dict[str, float] = {}
         self._server_s = 0.0
+        self._under_way = 0
+        self._busy_since = 0.0
+        self._lock = threading.Lock()
         self._took_ms = 0
         self._bytes = 0
         self._base_mb = _peak_mb()
@@ -56,15 +61,25 @@ class Meter:
         ask = Urllib3HttpConnection.perform_request
 
         def timed(connection: Any, *args: Any, **options: Any) -> Any:
-            began = time.perf_counter()
-            answer = ask(connection, *args, **options)
-            self._server_s += time.perf_counter() - began
+            self._count(1)
+            try:
+                answer = ask(connection, *args, **options)
+            finally:
+                self._count(-1)
             took = _TOOK.search(answer[2], 0, _HEAD)
             self._took_ms += int(took[1]) if took else 0
             self._bytes += len(answer[2])
             return answer
 
         Urllib3HttpConnection.perform_request = timed
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            now = time.perf_counter()
+            if self._under_way:
+                self._server_s += now - self._busy_since
+            self._busy_since = now
+            self._under_way += change
 
 
 def _peak_mb() -> float:

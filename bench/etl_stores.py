@@ -6,8 +6,10 @@ from contextlib import closing
 
 import boto3
 import polars as pl
+from psycopg import sql
 
 from bench.etl_job import DATABASE, Job, database_of
+from tickloop.adapters.opensearch.connect import open_server
 from tickloop.adapters.postgres.connect import open_plain
 from tickloop.adapters.postgres.warehouse import PostgresWarehouse
 from tickloop.domain.tables import TRADE
@@ -15,7 +17,10 @@ from tickloop.domain.window import Window
 
 
 def make_stores(job: Job) -> None:
-    """Make bucket and database anew, empty."""
+    """Make bucket and database anew, empty, and let OpenSearch use its whole heap."""
+    with closing(open_server(job.opensearch)) as search:
+        # Its collector leaves garbage lying until there is no room; by its own count of memory it then refuses all.
+        search.ask("PUT", "/_cluster/settings", {"transient": {"indices.breaker.total.limit": "100%"}})
     with closing(open_plain(database_of(job, "postgres"))) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE}")
@@ -29,6 +34,14 @@ def make_stores(job: Job) -> None:
     with closing(client):
         if job.bucket not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=job.bucket)
+
+
+def clear(job: Job) -> None:
+    """Take the trades of both ways out of the database, so that the next run loads a new hour."""
+    with closing(open_plain(database_of(job))) as connection:
+        for name in ("trade", "trade_2023"):
+            if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() != (None,):
+                connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(name)))
 
 
 def stored_trades(job: Job) -> pl.DataFrame:

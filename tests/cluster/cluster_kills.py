@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 READ = "tickloop.adapters.opensearch.reading:Reading._ask"  # a search; an hour takes one or more
 PUT = "tickloop.adapters.s3.bucket:Bucket.put"
-DELETED = "tickloop.adapters.postgres.warehouse:_refuse_taken"  # the first thing after the window's rows are gone
+DELETED = "tickloop.adapters.postgres.warehouse:_refuse_taken"  # after rows that must go are gone, before any comes
 COMMIT = "adbc_driver_postgresql.dbapi:Connection.commit"
 LEDGER_ROW = "tickloop.services.steps:_record"
 MARK = "tickloop.services.verify:_mark_extract"

@@ -34,6 +34,8 @@ SECONDS = 30.0
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of this module's own that asks for user and password."""
     with pytest.MonkeyPatch.context() as patch:
+        for shared in ("TICKLOOP_TEST_POSTGRES", "TICKLOOP_TEST_S3"):
+            patch.delenv(shared, raising=False)  # its records and files lie in its own folder, where tests look at them
         patch.setenv("TICKLOOP_MLFLOW_USER", USER)
         patch.setenv("TICKLOOP_MLFLOW_PASSWORD", PASSWORD)
         with running("mlflow", tmp_path_factory.mktemp("mlflow-guarded")) as server:

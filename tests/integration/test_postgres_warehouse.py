@@ -23,7 +23,20 @@ from servers import running
 from tickloop.adapters.local.warehouse import SqliteWarehouse
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
-from tickloop.domain.tables import BACKTEST, EQUITY, FEATURE, FORECAST, LEDGER, ORDER, REPAIR, RUN, TABLES, TRADE, Table
+from tickloop.domain.tables import (
+    BACKTEST,
+    EQUITY,
+    FEATURE,
+    FORECAST,
+    LEDGER,
+    ORDER,
+    REPAIR,
+    RUN,
+    TABLES,
+    TRADE,
+    TRADE_ORDER,
+    Table,
+)
 from tickloop.domain.window import DAY_MS, Window, hour_of
 from tickloop.errors import DataError, OperatorError, StoreAwayError
 
@@ -57,7 +70,7 @@ def stop(rows):
     sys.stdin.read()
 
 statements.stored = stop
-warehouse.replace(TRADE, "KRW-BTC", HOUR, trades(7))
+warehouse.replace(TRADE, "KRW-BTC", HOUR, trades(7).with_columns(price=2.0))
 """
 REPLACE_AGAIN_AND_AGAIN = """
 for _ in range(10):
@@ -98,6 +111,41 @@ def test_process_killed_between_delete_and_insert_leaves_the_old_rows(
         assert warehouse.read(TRADE).equals(trades(5))
         assert warehouse.replace(TRADE, "KRW-BTC", HOUR, trades(7)) == 7
         assert warehouse.read(TRADE).equals(trades(7))
+
+
+def test_rows_that_stand_already_are_left_alone(postgres: PostgresServer) -> None:
+    """A window that is loaded again writes nothing, one that was repaired what it lacked, another is written anew."""
+    changed = trades(9).with_columns(price=pl.when(pl.col("trade_id") == 3).then(1.0).otherwise("price"))
+
+    with closing(PostgresWarehouse(postgres)) as warehouse, closing(open_plain(postgres)) as connection:
+
+        def writers(rows: pl.DataFrame) -> list[int]:
+            """Give for each stored trade a number of the transaction that wrote it, counted from 0."""
+            assert warehouse.replace(TRADE, "KRW-BTC", HOUR, rows) == rows.height
+            assert warehouse.read(TRADE).equals(rows.sort(TRADE_ORDER))
+            found = connection.execute("SELECT xmin::text FROM trade ORDER BY trade_id").fetchall()
+            numbers = [number for (number,) in found]
+            return [sorted(set(numbers), key=int).index(number) for number in numbers]
+
+        lacking = trades(9).filter(pl.col("trade_id") != 4)
+        assert writers(lacking) == writers(lacking) == [0] * 8
+        assert writers(trades(9).reverse()) == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+        assert writers(trades(9)) == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+        assert writers(changed) == [0] * 9
+        assert writers(changed.clear()) == []
+
+
+def test_repaired_row_whose_id_is_taken_in_another_hour_is_refused(postgres: PostgresServer) -> None:
+    """The rows of the window itself take no id."""
+    later = Window(HOUR.end_ms, HOUR.end_ms + HOUR.end_ms - HOUR.start_ms)
+    with closing(PostgresWarehouse(postgres)) as warehouse:
+        warehouse.replace(TRADE, "KRW-BTC", later, trades(1, 5, later.start_ms - 5))
+        warehouse.replace(TRADE, "KRW-BTC", HOUR, trades(5))
+
+        with pytest.raises(DataError, match=r"key \(market='KRW-BTC', trade_id=5\) is there already outside"):
+            warehouse.replace(TRADE, "KRW-BTC", HOUR, trades(7))
+
+        assert warehouse.read(TRADE, "KRW-BTC", HOUR).equals(trades(5))
 
 
 def test_two_processes_that_replace_one_window_leave_the_rows_of_one(

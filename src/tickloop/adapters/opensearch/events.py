@@ -44,6 +44,7 @@ class Events:
         self._server = server
         self._prefix = prefix
         self._page_size = page_size
+        self._trade_pages = TradePages(server)
 
     def batches(self, market: str, window: Window) -> Iterator[pl.DataFrame]:
         """Yield the trades of a market and window as TRADE frames; one after the other they are in trade order.
@@ -70,15 +71,20 @@ class Events:
             bury: takes the documents that are no trades; they are left out.
         """
         bounds = {"range": {"trade_timestamp": {"gte": window.start_ms, "lt": window.end_ms}}}
-        query = Query([_TRADE, {"term": {"code": market}}, bounds], TRADE_SORT, f"trades of {market} in {window}")
-        with open_reading(self._server, self._prefix, window, self._page_size) as reading:
-            if reading is None:
-                return
-            for page in reading.pages(query, TradePages(self._server, market).read):
-                if page.unreadable:
-                    bury(page.unreadable)
-                if len(page.items):
-                    yield page.items
+        query = Query(
+            [_TRADE, {"term": {"code": market}}, bounds],
+            TRADE_SORT,
+            f"trades of {market} in {window}",
+            "trade_timestamp",
+        )
+        reading = open_reading(self._server, self._prefix, window, self._page_size)
+        if reading is None:
+            return
+        for page in reading.pages(query, lambda text: self._trade_pages.read(text, market)):
+            if page.unreadable:
+                bury(page.unreadable)
+            if len(page.items):
+                yield page.items
 
     def scan(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
         """Yield the events of one type (`ticker`, `orderbook`, `candle.1s`, `trade`) as stored, by their own time.
@@ -86,11 +92,11 @@ class Events:
         Raises: as `batches`.
         """
         query = _of_market(market, window, {"term": {"type": kind}})
-        with open_reading(self._server, self._prefix, window, self._page_size) as reading:
-            if reading is None:
-                return
-            for page in reading.pages(query, self._documents):
-                yield page.items
+        reading = open_reading(self._server, self._prefix, window, self._page_size)
+        if reading is None:
+            return
+        for page in reading.pages(query, self._documents):
+            yield page.items
 
     def counts(self, market: str, window: Window) -> RawCounts:
         """Count the events of a market whose own time lies in the window."""
@@ -101,10 +107,10 @@ class Events:
             "other": {"bool": {"must_not": [_TRADE]}},
         }
         body = {"size": 0, "query": query.body, "aggs": {"groups": {"filters": {"filters": groups}}}}
-        with open_reading(self._server, self._prefix, window, self._page_size) as reading:
-            if reading is None:
-                return RawCounts(0, 0, 0, 0, 0)
-            found = reading.search(body).aggregations["groups"]["buckets"]
+        reading = open_reading(self._server, self._prefix, window, self._page_size)
+        if reading is None:
+            return RawCounts(0, 0, 0, 0, 0)
+        found = reading.search(body).aggregations["groups"]["buckets"]
         stream, rest, other = (int(found[name]["doc_count"]) for name in groups)
         return RawCounts(stream, rest, distinct=stream + rest, repeats=0, other_lines=other)
 
@@ -112,10 +118,10 @@ class Events:
         """Give the highest `arrival` of all repairs; 0 when there are none."""
         # Not by an aggregation: its numbers are floats, and these have 19 digits.
         body = {"size": 1, "query": {"bool": {"filter": [_TRADE, _REST]}}, "sort": [{"arrival": {"order": "desc"}}]}
-        with open_reading(self._server, self._prefix, None) as reading:
-            if reading is None:
-                return 0
-            return max((int(hit.sort[0]) for hit in reading.search(body).hits.hits), default=0)
+        reading = open_reading(self._server, self._prefix, None)
+        if reading is None:
+            return 0
+        return max((int(hit.sort[0]) for hit in reading.search(body).hits.hits), default=0)
 
     def _documents(self, text: str) -> Page[list[dict[str, Any]]]:
         hits = self._server.decode(text, _DOCUMENTS).hits.hits
@@ -125,7 +131,7 @@ class Events:
 def _of_market(market: str, window: Window, *more: dict[str, Any]) -> Query:
     bounds = {"gte": window.start_ms, "lt": window.end_ms, "format": "epoch_millis"}
     filters: list[dict[str, Any]] = [{"term": {"code": market}}, {"range": {"@timestamp": bounds}}, *more]
-    return Query(filters, _EVENT_SORT, f"events of {market} in {window}")
+    return Query(filters, _EVENT_SORT, f"events of {market} in {window}", "@timestamp")
 
 
 def _refuse(unreadable: Sequence[Unreadable]) -> None:

@@ -29,7 +29,7 @@ from tickloop.adapters.common.trade_rows import CHANGE_OF, ROW, SIDE_OF, SOURCE_
 from tickloop.adapters.upbit.events import YEAR_9999_MS
 from tickloop.domain.kernel import inlined, scanner
 
-_FIRST_HIT = '"hits":{"max_score":null,"hits":['
+_FIRST_HIT = '"max_score":null,"hits":['
 _AFTER_HITS = b"]}}"
 _HIT_BYTES = 200  # no hit is shorter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -20,6 +20,9 @@ PAGE = 10_000
 """Documents of one answer, as many as the server gives by default (`max_result_window`)."""
 
 _SORT, _END = '"sort":', "}]}}"  # of a document, and of an answer after the last one's
+
+FEW = 1_000
+"""Documents that come by one search: more than the hour of most markets has, and cheap where there are more."""
 
 _KEEP_ALIVE = "5m"  # from one page to the next: so long may a batch be worked on
 
@@ -39,15 +42,34 @@ class Query:
         filters: clauses that all must hold.
         sort: fields, all of them single-valued, whose values together are unique: pages are cut between two of them.
         what: for messages.
+        rising: field of the sort that never falls from one document to the next, so that later pages can begin there.
     """
 
     filters: Sequence[Mapping[str, Any]]
     sort: Sequence[str]
     what: str
+    rising: str
 
     @property
     def body(self) -> dict[str, Any]:
         return {"bool": {"filter": list(self.filters)}}
+
+    def page(self, size: int, after: Sequence[Any] | None) -> dict[str, Any]:
+        """Give the search for the page after these sort values; the first one counts what there is."""
+        body: dict[str, Any] = {
+            "size": size,
+            "track_total_hits": after is None,
+            "query": self.body,
+            "sort": [{name: {"order": "asc"}} for name in self.sort],
+        }
+        if after is not None:
+            first = after[self.sort.index(self.rising)]
+            body["search_after"] = after
+            # Else the server walks through all that came before, page after page.
+            # Sort values of times are epoch milliseconds, whatever form the field itself is written in.
+            form = {"format": "epoch_millis"} if self.rising == "@timestamp" else {}
+            body["query"]["bool"]["filter"].append({"range": {self.rising: {"gte": first, **form}}})
+        return body
 
 
 @dataclass(frozen=True)
@@ -85,63 +107,85 @@ ReadPage = Callable[[str], Page[T]]
 
 @dataclass(frozen=True)
 class Reading:
-    """A point in time of some indices; see `open_reading`."""
+    """Some indices, with all that was acknowledged; see `open_reading`."""
 
     server: Server
     page_size: int
-    _pit: str = field(repr=False)
+    names: str
 
     def pages(self, query: Query, read: ReadPage[T]) -> Iterator[Page[T]]:
-        """Yield all documents in the order of the query's sort; while one page is worked on, the next is on its way.
+        """Yield all documents in the order of the query's sort, as they are at one point in time.
+
+        Few come by one search. Of more a page is worked on while the next is on its way.
 
         Raises:
             DataError: at the end, when they were not as many as the server counts.
             StoreAwayError: the server went away on the way; read again from the start.
         """
-        expected, seen = self.count(query), 0
+        few = min(FEW, self.page_size)
+        text = self._ask(f"/{self.names}/_search", query.page(few, None))
+        if self._total(text) > few:
+            with self._point_in_time() as pit:
+                yield from self._paged(query, read, pit)
+            return
+        page = read(text)
+        check_count(self._total(text), page.documents, query.what, str(self.server.place))
+        if page.documents:
+            yield page
+
+    def search(self, body: Mapping[str, Any]) -> Summary:
+        """Give totals, sort values and aggregations of one search."""
+        return self._summary(self._ask(f"/{self.names}/_search", body))
+
+    def _paged(self, query: Query, read: ReadPage[T], pit: Mapping[str, Any]) -> Iterator[Page[T]]:
+        def ask(after: Sequence[Any] | None) -> str:
+            return self._ask("/_search", {**query.page(self.page_size, after), "pit": pit})
+
+        text = ask(None)
+        expected, seen = self._total(text), 0
         with ThreadPoolExecutor(1, "opensearch-page") as ahead:
-            coming: Future[str] | None = ahead.submit(self._page, query, None)
-            while coming is not None:
-                text = coming.result()
+            while True:
                 # By its end alone where there must be more: the server works on the next page while we read this one.
                 last = _last_of(text) if seen + self.page_size < expected else None
-                coming = None if last is None else ahead.submit(self._page, query, last)
+                coming: Future[str] | None = None if last is None else ahead.submit(ask, last)
                 page = read(text)
                 seen += page.documents
                 if coming is None and page.documents >= self.page_size:
-                    coming = ahead.submit(self._page, query, page.last)
+                    coming = ahead.submit(ask, page.last)
                 if page.documents:
                     yield page
+                if coming is None:
+                    break
+                text = coming.result()
         check_count(expected, seen, query.what, str(self.server.place))
 
-    def count(self, query: Query) -> int:
-        answer = self.search({"size": 0, "track_total_hits": True, "query": query.body})
-        return answer.hits.total.value
+    @contextmanager
+    def _point_in_time(self) -> Iterator[Mapping[str, Any]]:
+        answer = self.server.ask(
+            "POST",
+            f"/{self.names}/_search/point_in_time",
+            keep_alive=_KEEP_ALIVE,
+            allow_partial_pit_creation="false",
+        )
+        pit: str = self.server.decode(answer, _PIT).pit_id
+        try:
+            yield {"id": pit, "keep_alive": _KEEP_ALIVE}
+        finally:
+            _forget(self.server, pit)
 
-    def search(self, body: Mapping[str, Any]) -> Summary:
-        """Give totals, sort values and aggregations of a search on this point in time."""
-        found: Summary = self.server.decode(self._ask(body), _SUMMARY)
+    def _ask(self, path: str, body: Mapping[str, Any]) -> str:
+        # Else a shard that is just moving is left out, and the answer looks whole.
+        return self.server.ask("POST", path, body, allow_partial_search_results="false")
+
+    def _total(self, text: str) -> int:
+        return self._summary(text).hits.total.value
+
+    def _summary(self, text: str) -> Summary:
+        found: Summary = self.server.decode(text, _SUMMARY)
         return found
 
-    def _page(self, query: Query, after: Sequence[Any] | None) -> str:
-        body: dict[str, Any] = {
-            "size": self.page_size,
-            "track_total_hits": False,
-            "query": query.body,
-            "sort": [{name: {"order": "asc"}} for name in query.sort],
-        }
-        if after is not None:
-            body["search_after"] = after
-        return self._ask(body)
 
-    def _ask(self, body: Mapping[str, Any]) -> str:
-        pit = {"id": self._pit, "keep_alive": _KEEP_ALIVE}
-        # Else a shard that is just moving is left out, and the answer looks whole.
-        return self.server.ask("POST", "/_search", {**body, "pit": pit}, allow_partial_search_results="false")
-
-
-@contextmanager
-def open_reading(server: Server, prefix: str, window: Window | None, page_size: int = PAGE) -> Iterator[Reading | None]:
+def open_reading(server: Server, prefix: str, window: Window | None, page_size: int = PAGE) -> Reading | None:
     """Give the indices that can hold events of a window, with all that was acknowledged; None when there are none.
 
     Args:
@@ -155,21 +199,10 @@ def open_reading(server: Server, prefix: str, window: Window | None, page_size: 
         days = list(indices_within(prefix, window, days))
         check_kept(server, prefix, window, days)
     if not days:
-        yield None
-        return
+        return None
     names = ",".join(days)
     refresh(server, names)
-    answer = server.ask(
-        "POST",
-        f"/{names}/_search/point_in_time",
-        keep_alive=_KEEP_ALIVE,
-        allow_partial_pit_creation="false",
-    )
-    pit: str = server.decode(answer, _PIT).pit_id
-    try:
-        yield Reading(server, page_size, pit)
-    finally:
-        _forget(server, pit)
+    return Reading(server, page_size, names)
 
 
 def check_count(expected: int, seen: int, what: str, place: str) -> None:

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tickloop.adapters.common.stored_line import repair_line
-from tickloop.adapters.common.trade_rows import trade_frame_of
+from tickloop.adapters.common.trade_rows import NO_ROWS, trade_frame_of
 from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
 from tickloop.adapters.opensearch.connect import Server
 from tickloop.adapters.opensearch.events import Events
@@ -48,9 +50,8 @@ class OpensearchStore:
             StoreError: the server refuses; `StoreAwayError` when it is away.
         """
         dead: list[Unreadable] = []
-        rows = list(self._events.trade_rows(market, window, dead.extend))
-        frame = trade_frame_of(market, rows)
-        return RawRead(frame, lines=sum(map(len, rows)), repeats=0, dead=self._bury(dead))
+        rows = np.concatenate([NO_ROWS, *self._events.trade_rows(market, window, dead.extend)])
+        return RawRead(trade_frame_of(market, [rows]), lines=len(rows), repeats=0, dead=self._bury(dead))
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         """Append as the port says; of a trade that is there, the line that is there stays.

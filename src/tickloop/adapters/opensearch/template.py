@@ -22,8 +22,12 @@ from tickloop.errors import StoreError
 VERSION = 1
 """Grows when fields or settings change; indices that exist keep what they were made with."""
 
-TRADE_SORT = ("trade_timestamp", "code", "sequential_id")
-"""Fields that order trades, the last one unique within the first two."""
+TRADE_SORT = ("code", "trade_timestamp", "sequential_id")
+"""Fields that order trades, the last one unique within the first two.
+
+The market comes first: its hour then lies together. By time first, 200 trades of a quiet market lay among those of all
+others, and the server unpacked 200 blocks to give them, 10 to 30 ms.
+"""
 
 _PRIORITY = 200  # above the patterns that other programs put over everything
 

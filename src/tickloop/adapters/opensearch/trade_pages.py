@@ -15,58 +15,55 @@ from tickloop.adapters.upbit.parse import BAD_JSON
 from tickloop.errors import CorruptLineError
 
 TYPED_DOCUMENTS = 40_000
-"""Documents of a window that are read by their types. Loading the compiled code takes as long as it saves on these."""
+"""Documents that are read by their types before the compiled code is loaded: that takes half a second once."""
 
 T = TypeVar("T")
 
 
 class TradePages:
-    """Reads the pages of one market and window, one after the other.
+    """Reads pages, one after the other or from several threads.
 
     Args:
         typed_documents: as many are read by their types first.
     """
 
-    def __init__(self, server: Server, market: str, typed_documents: int = TYPED_DOCUMENTS) -> None:
+    def __init__(self, server: Server, typed_documents: int = TYPED_DOCUMENTS) -> None:
         self._server = server
-        self._market = market
-        self._typed_documents = typed_documents
-        self._seen = 0
+        self._typed_left = typed_documents
 
-    def read(self, text: str) -> Page[Rows]:
-        page = None
-        if self._seen >= self._typed_documents:
-            page = self._compiled(text)
+    def read(self, text: str, market: str) -> Page[Rows]:
+        page = None if self._typed_left > 0 else _compiled(text, market)
         if page is None:
-            page = self._typed(text)
-        self._seen += page.documents
+            page = self._typed(text, market)
+            self._typed_left -= page.documents
         return page
 
-    def _compiled(self, text: str) -> Page[Rows] | None:
-        # Here, since it takes 0.2 s and 50 MB to load, and most hours are short.
-        from tickloop.adapters.opensearch.page_kernel import read_page
-
-        found = read_page(text, self._market)
-        return None if found is None else Page(found[0], [], found[1])
-
-    def _typed(self, text: str) -> Page[Rows]:
+    def _typed(self, text: str, market: str) -> Page[Rows]:
         """Read a page at once, or, when a document is no trade, each for itself."""
         try:
             hits = _TRADES.decode(text).hits.hits
         except BAD_JSON:
-            return self._one_by_one(text)
+            return self._one_by_one(text, market)
         return Page(_rows_of([hit.source for hit in hits]), [], hits[-1].sort if hits else ())
 
-    def _one_by_one(self, text: str) -> Page[Rows]:
+    def _one_by_one(self, text: str, market: str) -> Page[Rows]:
         hits = self._server.decode(text, _RAW).hits.hits
         trades, unreadable = list[TradeLine](), list[Unreadable]()
         for hit in hits:
             line = bytes(hit.source)
             try:
-                trades.append(read_trade(line, self._market))
+                trades.append(read_trade(line, market))
             except CorruptLineError as exc:
                 unreadable.append(Unreadable(hit.index, hit.doc_id, str(exc), line))
         return Page(_rows_of(trades), unreadable, hits[-1].sort if hits else ())
+
+
+def _compiled(text: str, market: str) -> Page[Rows] | None:
+    # Here, since most processes read too little to load it: half a second and 130 MB.
+    from tickloop.adapters.opensearch.page_kernel import read_page
+
+    found = read_page(text, market)
+    return None if found is None else Page(found[0], [], found[1])
 
 
 def _rows_of(trades: list[TradeLine]) -> Rows:

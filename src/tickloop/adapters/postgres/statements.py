@@ -46,7 +46,8 @@ def delete(table: Table, market: str, window: Window) -> str:
 def taken_keys(table: Table, market: str, window: Window, rows: pl.DataFrame) -> str | None:
     """Give the statement that reads the keys outside the window between the least and the greatest of these rows.
 
-    None when it is pointless. A key with market and time in it can only be taken inside the window. Ids grow with time, so next to none lie there.
+    None when it is pointless: a key with market and time in it can only be taken inside the window. Ids grow with time,
+    so next to none lie there.
     """
     if rows.is_empty() or {"market", table.time} <= set(table.key):
         return None

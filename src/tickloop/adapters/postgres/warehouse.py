@@ -24,6 +24,7 @@ from tickloop.domain.window import Window
 from tickloop.errors import DataError
 
 _CHUNK_ROWS = 10_000  # rows of one statement: keeps the peak of memory low
+_COPY_ROWS = 100_000  # the client makes the whole text of one COPY before it sends any of it
 
 
 class PostgresWarehouse:
@@ -66,7 +67,8 @@ class PostgresWarehouse:
                 missing = rows
             if missing.height:
                 _refuse_taken(cursor, table, market, window, missing)
-                cursor.adbc_ingest(table.name, statements.stored(missing), mode="append")
+                for part in missing.iter_slices(_COPY_ROWS):
+                    cursor.adbc_ingest(table.name, statements.stored(part), mode="append")
         return rows.height
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:
