@@ -7,10 +7,11 @@ import pytest
 from tickloop.errors import DataError, StoreAwayError, StoreError, TickloopError
 
 pytest.importorskip("psycopg")
+import polars as pl
 import psycopg
 
 from tickloop.adapters.postgres.connect import PostgresServer
-from tickloop.adapters.postgres.errors import translate
+from tickloop.adapters.postgres.errors import translate, translated
 
 SERVER = PostgresServer("db.example", 5432, "tickloop", "tickloop", "very-secret")
 
@@ -72,3 +73,17 @@ def test_password_is_in_no_text() -> None:
     """Neither in the server's name nor in how it is shown."""
     assert "very-secret" not in f"{SERVER} {SERVER!r}"
     assert "very-secret" in SERVER.conninfo()
+
+
+def test_read_that_the_server_ends_on_the_way_is_a_server_that_is_away() -> None:
+    """The rows come through polars, whose error carries the client's text alone; seen when a server was stopped."""
+    said = "got external error: [libpq] Execution error [PGRES_FATAL_ERROR]: FATAL:  terminating connection\n"
+
+    with pytest.raises(StoreAwayError, match="terminating connection: the connection was lost"), translated(SERVER):
+        raise pl.exceptions.ComputeError(said)
+
+
+def test_other_error_of_polars_stays_what_it_is() -> None:
+    """It is none of the server's."""
+    with pytest.raises(pl.exceptions.ComputeError), translated(SERVER):
+        raise pl.exceptions.ComputeError("cannot compare a word with a number")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import polars as pl
 import psycopg
 from adbc_driver_postgresql import dbapi
 
@@ -19,6 +20,9 @@ _RIGHTS = (
 _SCHEMA = "the tables are not as this Tickloop made them; valid: an empty schema, or one that Tickloop alone changes"
 _DATABASE = "postgres.database is not there; valid: a database that the server's admin made for postgres.user"
 _ENTRY = "the server takes no such connection; valid: a postgres.user, postgres.database and postgres.sslmode that its"
+
+_LOST = "the connection was lost; what was under way is rolled back, try again"
+_WIRE = "[libpq]"
 
 _BY_STATE: dict[str, tuple[type[TickloopError], str]] = {
     "28P01": (StoreError, _WHO),
@@ -40,7 +44,7 @@ _BY_STATE: dict[str, tuple[type[TickloopError], str]] = {
 """SQLSTATE -> what it is to us, and the remedy. Source: PostgreSQL's appendix A, error codes."""
 
 _BY_CLASS: dict[str, tuple[type[TickloopError], str]] = {
-    "08": (StoreAwayError, "the connection was lost; what was under way is rolled back, try again"),
+    "08": (StoreAwayError, _LOST),
     "22": (DataError, "a value is none that the table can hold"),
     "23": (DataError, "a row contradicts one that is there"),
     "40": (StoreAwayError, "it rolled back; try again"),
@@ -91,6 +95,11 @@ def translated(server: PostgresServer) -> Iterator[None]:
         yield
     except (psycopg.Error, dbapi.Error) as exc:
         raise translate(server, exc) from exc
+    except pl.exceptions.ComputeError as exc:
+        # polars takes the rows of a read off the wire itself, so what ends them comes as its error, without a SQLSTATE.
+        if _WIRE not in str(exc):
+            raise
+        raise StoreAwayError(f"{server}: {_first_line(exc)}: {_LOST}") from exc
 
 
 def translate(server: PostgresServer, error: psycopg.Error | dbapi.Error) -> TickloopError:
@@ -116,6 +125,6 @@ def _verdict(error: psycopg.Error | dbapi.Error) -> tuple[type[TickloopError], s
     return StoreError, "see what the server's log says of it"
 
 
-def _first_line(error: psycopg.Error | dbapi.Error) -> str:
+def _first_line(error: Exception) -> str:
     text = str(error).strip().split("\n", 1)[0].split(". SQLSTATE:")[0]
     return text.rstrip(".") or type(error).__name__
