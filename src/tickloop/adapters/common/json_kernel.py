@@ -24,6 +24,17 @@ MOST_DIGITS = 18  # fit an int64 whatever they are; with an exponent of two digi
 
 
 @inlined
+def begins(data: NDArray[np.uint8], at: int, end: int, head: NDArray[np.uint8]) -> bool:
+    """Tell whether data[at:end] begins with these bytes."""
+    if end - at < len(head):
+        return False
+    same = 0
+    while same < len(head) and data[at + same] == head[same]:
+        same += 1
+    return same == len(head)
+
+
+@inlined
 def string_end(data: NDArray[np.uint8], at: int, end: int) -> int:
     """Give the position of the quote that ends a plain string; `end` when it is not plain, or does not end.
 

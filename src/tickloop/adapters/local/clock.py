@@ -18,7 +18,8 @@ from tickloop.errors import OperatorError
 _ACK_TIMEOUT_S = 10.0
 
 _ASK_AGAIN_S = 0.25
-"""Real seconds until a simulator that did not answer is told again."""
+"""Real seconds until a simulator that did not answer is told again. In the teller's own thread, and no wait on its
+condition: every message that is finished would end that."""
 
 
 def _nothing() -> None:

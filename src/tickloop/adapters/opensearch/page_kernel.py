@@ -18,6 +18,7 @@ from tickloop.adapters.common.json_kernel import (
     BEYOND,
     MOST_DIGITS,
     are_same,
+    begins,
     digits,
     is_word,
     literal_end,
@@ -130,7 +131,7 @@ def _scan(
             after, fields = _learn(data, at, end, code, found, layout)
             if after >= end:
                 return -1
-        if not _begins(data, after, end, _SORT):
+        if not begins(data, after, end, _SORT):
             return -1
         sort[0] = after + len(_SORT) - 1
         at = _list_end(data, sort[0] + 1, end)
@@ -166,13 +167,13 @@ def _keep(row: Any, found: NDArray[np.int64]) -> bool:
 @inlined
 def _head_end(data: NDArray[np.uint8], at: int, end: int) -> int:
     """Give the position of a document's second field, else `end`."""
-    if not _begins(data, at, end, _INDEX):
+    if not begins(data, at, end, _INDEX):
         return end
     at = string_end(data, at + len(_INDEX), end)
-    if not _begins(data, at, end, _ID):
+    if not begins(data, at, end, _ID):
         return end
     at = string_end(data, at + len(_ID), end)
-    return at + len(_SOURCE) if _begins(data, at, end, _SOURCE) else end
+    return at + len(_SOURCE) if begins(data, at, end, _SOURCE) else end
 
 
 @inlined
@@ -183,16 +184,6 @@ def _list_end(data: NDArray[np.uint8], at: int, end: int) -> int:
             at = string_end(data, at + 1, end)
         at += 1
     return min(at + 1, end)
-
-
-@inlined
-def _begins(data: NDArray[np.uint8], at: int, end: int, head: NDArray[np.uint8]) -> bool:
-    if end - at < len(head):
-        return False
-    same = 0
-    while same < len(head) and data[at + same] == head[same]:
-        same += 1
-    return same == len(head)
 
 
 @inlined
@@ -309,7 +300,7 @@ def _is_text(
         return True
     size = end - at
     if rule == _CODE:
-        return size == len(code) and _begins(data, at, end, code)
+        return size == len(code) and begins(data, at, end, code)
     if rule == _TAKER and size == 3:
         is_bid = data[at] == 66 and data[at + 1] == 73 and data[at + 2] == 68
         found[_SIDE] = _BID if is_bid else _ASK

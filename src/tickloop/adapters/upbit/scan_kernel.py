@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickloop.adapters.common.json_kernel import BEYOND as BEYOND
-from tickloop.adapters.common.json_kernel import are_same, is_word, literal_end, number, string_end, units_of
+from tickloop.adapters.common.json_kernel import are_same, begins, is_word, literal_end, number, string_end, units_of
 from tickloop.adapters.upbit.events import YEAR_9999_MS
 from tickloop.domain.kernel import inlined, scanner
 
@@ -95,9 +95,9 @@ def scan(
     counts: NDArray[np.int64],
 ) -> int:
     """Check the message data[start:end]; give its kind, 0 when it is unusual or wrong. `found` gets its values."""
-    if _begins(data, start, end, _TRADE_HEAD):
+    if begins(data, start, end, _TRADE_HEAD):
         kind, at = TRADE, start + len(_TRADE_HEAD)
-    elif _begins(data, start, end, _TICKER_HEAD):
+    elif begins(data, start, end, _TICKER_HEAD):
         kind, at = TICKER, start + len(_TICKER_HEAD)
     else:
         return 0
@@ -168,16 +168,6 @@ def _value(data: NDArray[np.uint8], at: int, end: int, rule: int, found: NDArray
     if data[at] == 45 or 48 <= data[at] <= 57:
         return _number(data, at, end, rule & ~_NULLABLE, found, slot)
     return _literal(data, at, end, rule)
-
-
-@inlined
-def _begins(data: NDArray[np.uint8], at: int, end: int, head: NDArray[np.uint8]) -> bool:
-    if end - at < len(head):
-        return False
-    same = 0
-    while same < len(head) and data[at + same] == head[same]:
-        same += 1
-    return same == len(head)
 
 
 @scanner
