@@ -9,9 +9,10 @@ import numpy as np
 from bench import crosses
 from bench.data import trades
 from bench.measure import Figure, Reading, measure
-from tickloop.domain.backtest import ForecastSeries, Tape, run_ticks, tape_of
+from tickloop.domain.backtest import run_ticks
 from tickloop.domain.fills import FILL_MODELS
 from tickloop.domain.strategy import PRESETS
+from tickloop.domain.tape import ForecastSeries, Tape, tape_of
 
 COUNT = 5_000_000
 SPREAD = FILL_MODELS["spread"]

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from bench.data import START_MS
 from bench.measure import Figure, Reading, measure
 from bench.processes import python_of
-from tickloop.domain.backtest_bars import BarTape
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.fills import price_against
 from tickloop.domain.strategies.sma_cross import SmaCrossParams, sma_cross
 from tickloop.domain.strategy import BUY
 from tickloop.domain.strategy_bars import signal_of
+from tickloop.domain.tape import BarTape
 from tickloop.domain.target_bars import ladders_of, run_targets, targets_of
 from tickloop.domain.target_sweep import sweep_sma
 

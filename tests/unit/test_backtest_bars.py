@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tickloop.domain.backtest import ForecastSeries
-from tickloop.domain.backtest_bars import BarTape, bars_of, run_bars, run_buy_and_hold, run_nothing
+from tickloop.domain.backtest_bars import run_bars, run_buy_and_hold, run_nothing
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.backtest_result import Minutes, Setup, result_of
 from tickloop.domain.strategy import BUY, PRESETS, Params
 from tickloop.domain.tables import BAR_1M
+from tickloop.domain.tape import BarTape, ForecastSeries, bars_of
 from tickloop.errors import DataError, NotEnoughDataError
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tickloop.domain import rules
-from tickloop.domain.backtest import ForecastSeries, Tape, forecast_series, run_ticks, tape_of
+from tickloop.domain.backtest import run_ticks
 from tickloop.domain.backtest_book import OUTCOMES, Book
 from tickloop.domain.backtest_result import Minutes, Setup, result_of
 from tickloop.domain.bars import trade_frame
@@ -18,6 +18,7 @@ from tickloop.domain.fills import FILL_MODELS, FillModel
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.strategy import BUY, PRESETS, SELL, Params, Strategy, decide, wake
 from tickloop.domain.tables import FORECAST
+from tickloop.domain.tape import ForecastSeries, Tape, forecast_series, tape_of
 from tickloop.errors import DataError, NotEnoughDataError, UnsortedTradesError
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z, a whole minute

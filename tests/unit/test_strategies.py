@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickloop.domain.backtest import ForecastSeries, Tape, run_ticks
-from tickloop.domain.backtest_bars import BarTape, run_buy_and_hold
+from tickloop.domain.backtest import run_ticks
+from tickloop.domain.backtest_bars import run_buy_and_hold
 from tickloop.domain.backtest_book import FILLED, Book
 from tickloop.domain.backtest_result import Minutes, Setup, result_of
 from tickloop.domain.fills import FILL_MODELS, FillModel
@@ -33,6 +33,7 @@ from tickloop.domain.strategy import (
 )
 from tickloop.domain.strategy_bars import run_strategy_bars, signal_of, signal_series
 from tickloop.domain.strategy_params import params_for
+from tickloop.domain.tape import BarTape, ForecastSeries, Tape
 from tickloop.errors import StrategyError, UsageError
 
 NOW = 1_705_881_600_000

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tickloop.domain.backtest import ForecastSeries, Tape, run_ticks
-from tickloop.domain.backtest_bars import BarTape
+from tickloop.domain.backtest import run_ticks
 from tickloop.domain.fills import FILL_MODELS
 from tickloop.domain.strategies.plain import PlainParams
 from tickloop.domain.strategies.shipped import SHIPPED
 from tickloop.domain.strategies.target import target_strategy
 from tickloop.domain.strategy import BUY, NOTHING, SELL, Params, Strategy
 from tickloop.domain.strategy_bars import run_strategy_bars, signal_of
+from tickloop.domain.tape import BarTape, ForecastSeries, Tape
 from tickloop.errors import StrategyError
 from tickloop.services.strategies import strategy_named
 

@@ -9,13 +9,12 @@ import polars as pl
 import pytest
 
 from tickloop.domain import rules
-from tickloop.domain.backtest import ForecastSeries
-from tickloop.domain.backtest_bars import BarTape
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.backtest_result import BacktestResult, Minutes, Setup, result_of
 from tickloop.domain.strategies.sma_cross import SmaCrossParams, sma_cross
 from tickloop.domain.strategy import BUY, Strategy
 from tickloop.domain.strategy_bars import run_strategy_bars, signal_of
+from tickloop.domain.tape import BarTape, ForecastSeries
 from tickloop.domain.target_bars import HOLD, OUT, STAY, Marks, run_targets, targets_of
 from tickloop.domain.target_sweep import sweep_sma
 from tickloop.errors import DataError, UsageError

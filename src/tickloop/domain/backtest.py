@@ -6,29 +6,24 @@ The compiled replay jumps over trades at which, by `wake`, the strategy cannot a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from tickloop.domain.backtest_book import (
-    NO_FILL,
     Book,
     count_waiting,
-    fill_buy,
-    fill_sell,
     mark_due,
     open_book,
     place,
 )
-from tickloop.domain.fills import FILL_WINDOW_MS, FillModel, price_against
+from tickloop.domain.backtest_fills import in_flight_of, resolve
+from tickloop.domain.fills import FILL_WINDOW_MS, FillModel
 from tickloop.domain.kernel import kernel
 from tickloop.domain.replay import replay_of, translated
 from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.strategy import (
     BUY,
-    BUY_IN_FLIGHT,
     FOREVER,
     NOTHING,
     SELL,
@@ -40,75 +35,10 @@ from tickloop.domain.strategy import (
     default,
     wake,
 )
+from tickloop.domain.tape import ForecastSeries, Tape
 from tickloop.domain.window import MINUTE_MS
-from tickloop.errors import DataError, NotEnoughDataError, UnsortedTradesError
 
 _BLOCK = 256  # trades tested at once: long enough for vector instructions, short enough to stop soon
-
-
-@dataclass(frozen=True)
-class Tape:
-    """Trades of one market in trade order: `ts_ms` int64 and `price` float64, both (n,), checked by `tape_of`."""
-
-    market: str
-    ts_ms: NDArray[np.int64]
-    price: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ForecastSeries:
-    """Forecasts of one model and market, by minute, ascending; all (m,).
-
-    Attributes:
-        minute_ms: start of the minute that is forecast.
-        price: forecast in KRW.
-        usable_from_ms: a trade of that minute may use it from this event time on.
-    """
-
-    minute_ms: NDArray[np.int64]
-    price: NDArray[np.float64]
-    usable_from_ms: NDArray[np.int64]
-
-
-def tape_of(trades: pl.DataFrame) -> Tape:
-    """Take the tape from a TRADE frame of one market.
-
-    Raises:
-        NotEnoughDataError: if there is no trade.
-        UnsortedTradesError: if event time goes backwards.
-        DataError: if a price is not a finite number above 0, or there is more than one market.
-    """
-    markets = trades["market"].unique().to_list()
-    if len(markets) != 1:
-        if not markets:
-            raise NotEnoughDataError("the tape has no trade; valid: a window with trades of the market")
-        raise DataError(f"the tape holds trades of {sorted(markets)}; valid: one market")
-    ts_ms = trades["ts_event"].dt.epoch("ms").to_numpy().astype(np.int64)
-    price = trades["price"].to_numpy().astype(np.float64)
-    if (backwards := np.flatnonzero(np.diff(ts_ms) < 0)).size:
-        row = int(backwards[0]) + 1
-        raise UnsortedTradesError(f"trade {row} of {markets[0]} is earlier than the one before it; valid: trade order")
-    if (bad := np.flatnonzero(~(np.isfinite(price) & (price > 0)))).size:
-        row = int(bad[0])
-        raise DataError(f"trade {row} of {markets[0]} has price {price[row]}; valid: a finite number above 0")
-    return Tape(markets[0], ts_ms, price)
-
-
-def forecast_series(forecasts: pl.DataFrame, delay_ms: int, *, as_made: bool = False) -> ForecastSeries:
-    """Take one model's forecasts of one market from a FORECAST frame.
-
-    Args:
-        forecasts: rows of one market and model version, any order.
-        delay_ms: a forecast may be used from the start of its minute + delay on.
-        as_made: True where `made_at` is the time at which a running system had it: not usable before. Forecasts
-            computed afterwards for a back-test keep False, their `made_at` says nothing about the market's time.
-    """
-    rows = forecasts.sort("target_minute")
-    minute = rows["target_minute"].dt.epoch("ms").to_numpy().astype(np.int64)
-    usable = minute + delay_ms
-    if as_made:
-        usable = np.maximum(usable, rows["made_at"].dt.epoch("ms").to_numpy())
-    return ForecastSeries(minute, rows["price"].to_numpy().astype(np.float64), usable)
 
 
 def run_ticks(
@@ -183,18 +113,18 @@ def _replay_body(
     while at < len(ts):
         now = ts[at]
         if min(purse["buy_at"], purse["sell_at"]) <= now:
-            _resolve(book, params, ladders, ticks_against, now, price[at])
+            resolve(book, params, ladders, ticks_against, now, price[at])
         if until <= now:
             nth, forecast, until = _forecast_at(minute, forecast_price, usable_from, nth, now)
         cash, lots, last_buy = purse["cash"], purse["lots"], purse["last_buy_ms"]
-        in_flight = _in_flight(purse["sell_at"], purse["buy_at"])
+        in_flight = in_flight_of(purse["sell_at"], purse["buy_at"])
         action = decide(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, price[at], forecast)
         if action != NOTHING:
             _send(book, params, action, latency_ms, now, price[at], forecast)
             if latency_ms == 0:
-                _resolve(book, params, ladders, ticks_against, now, price[at])
+                resolve(book, params, ladders, ticks_against, now, price[at])
             cash, lots, last_buy = purse["cash"], purse["lots"], purse["last_buy_ms"]
-            in_flight = _in_flight(purse["sell_at"], purse["buy_at"])
+            in_flight = in_flight_of(purse["sell_at"], purse["buy_at"])
         # At a buy too: with skipping, this may be the only trade seen while a late lot is too small.
         if action != SELL and lots > 0 and in_flight & SELL_IN_FLIGHT == 0:
             count_late(book, params, now, forecast)
@@ -203,24 +133,6 @@ def _replay_body(
             hint = wake(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, forecast)
             change = min(until, hint[2], purse["sell_at"], purse["buy_at"])
             at = _skip(ts, price, at, hint[0], hint[1], change)
-
-
-@kernel
-def _resolve(book: Book, params: Params, ladders: LadderTable, ticks: int, now: int, price: float) -> None:
-    """Fill, or give up, the orders whose instant this trade is the first to reach; a buy was decided first."""
-    purse = book.purse[0]
-    if purse["buy_at"] <= now:
-        if now - purse["buy_at"] <= FILL_WINDOW_MS:
-            fill_buy(book, params, purse["buy_row"], now, price_against(ladders, price, now, ticks))
-        else:
-            book.orders[purse["buy_row"]]["outcome"] = NO_FILL
-        purse["buy_at"] = FOREVER
-    if purse["sell_at"] <= now:
-        if now - purse["sell_at"] <= FILL_WINDOW_MS:
-            fill_sell(book, params, purse["sell_row"], now, price_against(ladders, price, now, -ticks))
-        else:
-            book.orders[purse["sell_row"]]["outcome"] = NO_FILL
-        purse["sell_at"] = FOREVER
 
 
 @kernel
@@ -233,12 +145,6 @@ def mark_leaving(book: Book, params: Params, now: int, price: float, _forecast: 
 def count_late(book: Book, params: Params, now: int, _forecast: float) -> None:
     """Count the default strategy's lots that wait; `replay_of` puts another strategy's in its place."""
     count_waiting(book, params, now)
-
-
-@kernel
-def _in_flight(sell_at: int, buy_at: int) -> int:
-    sell = SELL_IN_FLIGHT if sell_at != FOREVER else 0
-    return sell | (BUY_IN_FLIGHT if buy_at != FOREVER else 0)
 
 
 @kernel

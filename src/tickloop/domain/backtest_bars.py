@@ -6,53 +6,17 @@ at its target only if the high went more than a tick beyond it. Nothing else of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from tickloop.domain.backtest import ForecastSeries
 from tickloop.domain.backtest_book import Book, count_waiting, fill_buy, fill_sell, mark_late, open_book, place
 from tickloop.domain.fills import price_against
 from tickloop.domain.kernel import kernel
-from tickloop.domain.market import MinuteState
 from tickloop.domain.rules import LadderTable, ladder_table, tick_at
 from tickloop.domain.strategies.plain import PlainParams, all_of
 from tickloop.domain.strategy import BUY, SELL, OrderParams, Params, is_affordable, is_late, is_sendable, is_wanted
+from tickloop.domain.tape import BarTape, ForecastSeries
 from tickloop.domain.window import MINUTE_MS
-from tickloop.errors import DataError, NotEnoughDataError
-
-
-@dataclass(frozen=True)
-class BarTape:
-    """Bars of one market, ascending: `ts_ms` int64, `open`, `high`, `close` float64, all (n,), checked by `bars_of`."""
-
-    market: str
-    ts_ms: NDArray[np.int64]
-    open: NDArray[np.float64]
-    high: NDArray[np.float64]
-    close: NDArray[np.float64]
-
-
-def bars_of(bars: pl.DataFrame) -> BarTape:
-    """Take the tape from a BAR_1M frame of one market, in order of time; bars of state `unknown` are left out.
-
-    Raises:
-        NotEnoughDataError: if no bar is left.
-        DataError: if time does not grow, or a price is not a finite number above 0.
-    """
-    known = bars.filter(pl.col("state") != MinuteState.UNKNOWN.value)
-    if known.is_empty():
-        raise NotEnoughDataError(f"none of {bars.height} bars has a settled state; valid: at least one")
-    ts_ms = known["ts_open"].dt.epoch("ms").to_numpy().astype(np.int64)
-    market = str(known["market"][0])
-    if known["market"].n_unique() != 1 or (np.diff(ts_ms) <= 0).any():
-        raise DataError(f"bars of {market} are not of one market in order of time; valid: each minute once, ascending")
-    prices = [known[name].to_numpy().astype(np.float64) for name in ("open", "high", "close")]
-    if not all((np.isfinite(column) & (column > 0)).all() for column in prices):
-        raise DataError(f"a bar of {market} has a price that is not a finite number above 0")
-    return BarTape(market, ts_ms, *prices)
 
 
 def run_bars(bars: BarTape, forecasts: ForecastSeries, params: Params, cash: float) -> Book:

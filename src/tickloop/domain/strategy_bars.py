@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain.backtest import ForecastSeries, Tape, run_ticks
-from tickloop.domain.backtest_bars import BarTape, run_bars
+from tickloop.domain.backtest import run_ticks
+from tickloop.domain.backtest_bars import run_bars
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.fills import FillModel
 from tickloop.domain.replay import is_ours, translated
 from tickloop.domain.strategies import target
 from tickloop.domain.strategy import OrderParams, Params, Strategy, default
+from tickloop.domain.tape import BarTape, ForecastSeries, Tape
 from tickloop.domain.target_bars import run_targets, targets_of
 from tickloop.errors import StrategyError, UsageError
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain.backtest_bars import BarTape
 from tickloop.domain.backtest_book import Book, fill_buy, fill_sell, open_book, place
 from tickloop.domain.fills import price_against
 from tickloop.domain.kernel import kernel
 from tickloop.domain.market import QTY_UNITS
 from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.strategy import BUY, SELL, OrderParams, is_affordable, is_sendable
+from tickloop.domain.tape import BarTape
 from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import DataError
 

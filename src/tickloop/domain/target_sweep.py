@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tickloop.domain.backtest_bars import BarTape
 from tickloop.domain.backtest_book import Book, open_book
 from tickloop.domain.fills import funds_of
 from tickloop.domain.kernel import kernel
@@ -16,6 +15,7 @@ from tickloop.domain.rules import LadderTable
 from tickloop.domain.strategies.sma_cross import SmaCrossParams, is_above, sma_cross, summed
 from tickloop.domain.strategy import NEVER
 from tickloop.domain.strategy_params import check_params
+from tickloop.domain.tape import BarTape
 from tickloop.domain.target_bars import HOLD, OUT, STAY, ladders_of, walk
 from tickloop.errors import UsageError
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tickloop.domain.backtest import ForecastSeries, Tape, forecast_series, run_ticks, tape_of
-from tickloop.domain.backtest_bars import BarTape, bars_of, run_bars, run_buy_and_hold, run_nothing
+from tickloop.domain.backtest import run_ticks
+from tickloop.domain.backtest_bars import run_bars, run_buy_and_hold, run_nothing
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.backtest_result import BacktestResult, Minutes, Mode, Setup, result_of
 from tickloop.domain.fills import FILL_MODELS, FillModel
 from tickloop.domain.market import MinuteState
 from tickloop.domain.strategy import PRESETS, Params, params_of
 from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, TRADE
+from tickloop.domain.tape import BarTape, ForecastSeries, Tape, bars_of, forecast_series, tape_of
 from tickloop.domain.training import slot_windows
 from tickloop.domain.window import MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UsageError
