@@ -45,6 +45,7 @@ class FakePorts:
     training: TrainingSettings = field(default_factory=lambda: SHORT_TRAINING)
     promotion: PromotionSettings = field(default_factory=PromotionSettings)
     strategy: StrategySettings = field(default_factory=StrategySettings)
+    is_path_invented: bool = False
     collected: dict[str, Span] = field(default_factory=dict)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from fakes import FixedClock, MemoryRegistry, MemoryWarehouse
+from tickloop.domain.backtest_job import Job
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.models import persistence
@@ -17,7 +19,8 @@ from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, TRADE, Table
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UsageError
 from tickloop.ports import Decision
-from tickloop.services.backtest import BAR_STRATEGIES, backtest, backtest_window
+from tickloop.services.backtest import BAR_STRATEGIES, backtest
+from tickloop.services.backtest_run import run_job
 from tickloop.services.findings import findings, headline
 from tickloop.settings import StrategySettings, TrainingSettings
 
@@ -36,9 +39,15 @@ class Ports:
     warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(gate_hours=1))
     strategy: StrategySettings = field(default_factory=StrategySettings)
+    is_path_invented: bool = False
+    markets: tuple[str, ...] = (MARKET,)
 
     def __post_init__(self) -> None:
         self.registry = MemoryRegistry(self.clock)
+
+
+def _job(**more: Any) -> Job:
+    return Job(MARKET, GATE, preset="seed2023", mode="ticks", **more)
 
 
 def _frame(table: Table, rows: list[dict[str, object]]) -> pl.DataFrame:
@@ -178,9 +187,10 @@ def _store_ticks(ports: Ports, states: dict[int, str]) -> None:
 def test_tick_mode_trades_the_dip_and_is_labelled_as_the_caller_says() -> None:
     """Decided at 1 s of the minute, filled 300 ms later at the next trade, 2 s, a tick up."""
     ports = _ports()
+    ports.is_path_invented = True
     _store_ticks(ports, {})
 
-    result = backtest_window(ports, MARKET, GATE, None, "seed2023", "ticks", is_path_invented=True)
+    result = run_job(ports, Job(MARKET, GATE, preset="seed2023", mode="ticks"))
 
     assert result.orders.select("side", "decided_at", "filled_at", "fill_price", "qty_e8").rows() == [
         ("BUY", to_datetime(DIP + 1_000), to_datetime(DIP + 2_000), 49_991_000.0, 10_001)
@@ -196,28 +206,46 @@ def test_latency_of_the_caller_replaces_the_models_own() -> None:
     ports = _ports()
     _store_ticks(ports, {})
 
-    result = backtest_window(ports, MARKET, GATE, "persistence-1", "seed2023", "ticks", 1_500)
+    result = run_job(ports, _job(version="persistence-1", latency_ms=1_500))
 
     assert result.orders["filled_at"].to_list() == [to_datetime(DIP + 3_000)]
     assert result.summary()["is_path_invented"] is False
 
 
-def test_tick_mode_refuses_minutes_without_complete_trades_and_lists_them() -> None:
-    """Candle, unknown and not settled; no_trade and repaired are fine."""
+def test_unsettled_minutes_are_refused_and_listed_and_let_through_when_asked() -> None:
+    """Unknown and not settled; no_trade and repaired are fine; a candle has no trades whatever is asked."""
     ports = _ports()
     _store_ticks(ports, {3: "candle", 5: "unknown", 7: "absent", 9: "no_trade", 11: "repaired"})
 
-    with pytest.raises(DataError, match=r"3 minutes .*T05:03, 2024-01-22T05:05, 2024-01-22T05:07; valid"):
-        backtest_window(ports, MARKET, GATE, None, "seed2023", "ticks")
+    with pytest.raises(DataError, match=r"2 minutes \(2024-01-22T05:05, 2024-01-22T05:07\) .*; valid"):
+        run_job(ports, _job())
+    with pytest.raises(DataError, match=r"1 minute \(2024-01-22T05:03\) .* no complete trades"):
+        run_job(ports, _job(allow_unknown=True))
+    _store_ticks(ports, {3: "verified", 5: "unknown", 7: "unknown"})
+    assert run_job(ports, _job(allow_unknown=True)).summary()["unknown_minutes"] == 2
+
+
+def test_model_that_was_trained_on_a_part_of_the_window_is_refused() -> None:
+    """Its forecasts there are memory."""
+    ports = _ports()
+    _store_ticks(ports, {})
+    model = persistence.fit(np.zeros((1, 1)), np.zeros(1), ("x",), "bar", seed=0)
+    params = {"feature_set": "bar", "train_end_ms": str(GATE.start_ms + MINUTE_MS)}
+    name = ports.registry.register(
+        MARKET, "persistence", model.files(), params=params, metrics={}, lineage={}, slot=SLOT
+    ).name
+
+    with pytest.raises(DataError, match=r"begins before 2024-01-22T05:01, and persistence-2 .* has seen"):
+        run_job(ports, _job(version=name))
 
 
 @pytest.mark.parametrize(
     ("version", "preset", "mode", "model", "latency_ms", "message"),
     [
         ("ridge-9", "default", "bars", "spread", None, "'ridge-9' of KRW-BTC is not registered; valid: persistence-1"),
-        (None, "fast", "bars", "spread", None, "preset 'fast' is not known; valid: default, seed2023"),
+        (None, "fast", "bars", "spread", None, "preset 'fast' of default is not known; valid: default, seed2023"),
         (None, "default", "candles", "spread", None, "mode 'candles' is not known; valid: bars, ticks"),
-        (None, "default", "ticks", "book", None, "fill model 'book' is not known; valid: spread, last"),
+        (None, "default", "ticks", "best", None, "fill model 'best' is not known; valid: spread"),
         (None, "default", "ticks", "spread", -1, "latency -1 ms is not valid"),
     ],
 )
@@ -226,4 +254,4 @@ def test_wrong_use_says_what_would_be_valid(
 ) -> None:
     """One case per argument."""
     with pytest.raises(UsageError, match=message):
-        backtest_window(_ports(), MARKET, GATE, version, preset, mode, latency_ms, fill_model=model)  # type: ignore[arg-type]
+        run_job(_ports(), Job(MARKET, GATE, "default", preset, {}, mode, version, model, latency_ms))  # type: ignore[arg-type]

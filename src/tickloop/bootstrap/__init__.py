@@ -115,6 +115,10 @@ class App:
     def strategy(self) -> StrategySettings:
         return self.settings.strategy
 
+    @property
+    def is_path_invented(self) -> bool:
+        return self.settings.exchange.is_path_invented
+
     @cached_property
     def clock(self) -> Clock:
         if self.settings.clock == "system":

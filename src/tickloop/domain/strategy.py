@@ -270,6 +270,7 @@ class Strategy:
             hold a lot, 0.0 to hold none, NaN to stay. `decide` then gets it, from the next bar on, as its `forecast`.
         space: valid values of the parameters that may be set; fee and minimum total are the exchange's.
         problem: params -> why their values do not go together, or an empty text.
+        uses_forecasts: False for one that never looks at a model's forecast: a back-test then needs no model.
     """
 
     name: str
@@ -280,6 +281,7 @@ class Strategy:
     signal: Callable[..., NDArray[np.float64]] | None = None
     space: Mapping[str, Range] = field(default_factory=dict)
     problem: Callable[[Any], str] | None = None
+    uses_forecasts: bool = True
 
 
 ORDER_KRW = Range(5_000.0, 1e9, is_log=True)

@@ -62,6 +62,9 @@ class StepPorts(Protocol):
     def promotion(self) -> PromotionSettings: ...
     @property
     def strategy(self) -> StrategySettings: ...
+    @property
+    def is_path_invented(self) -> bool:
+        """Tell whether the trades of this home were made from candles: no profit from tick to tick is one then."""
 
 
 class StepFunction(Protocol):

@@ -128,4 +128,5 @@ grid = Strategy(
         "rise_bp": Range(1, 2_000, is_log=True),
         "max_lots": Range(1, 200, step=1),
     },
+    uses_forecasts=False,
 )

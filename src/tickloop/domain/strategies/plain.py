@@ -113,6 +113,9 @@ buy_and_hold = Strategy(
     {"default": PlainParams()},
     leaves=never_leaves,
     space={"order_krw": ORDER_KRW},
+    uses_forecasts=False,
 )
 
-do_nothing = Strategy("do_nothing", rest_decide, rest_wake, {"default": PlainParams()}, leaves=never_leaves)
+do_nothing = Strategy(
+    "do_nothing", rest_decide, rest_wake, {"default": PlainParams()}, leaves=never_leaves, uses_forecasts=False
+)

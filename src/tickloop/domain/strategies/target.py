@@ -36,7 +36,7 @@ def target_strategy(
     problem: Callable[[Any], str] | None = None,
 ) -> Strategy:
     """Make a strategy of a signal alone; arguments as the attributes of Strategy. Bar mode replays it in one pass."""
-    return Strategy(name, decide, wake, presets, leaves, signal, space, problem)
+    return Strategy(name, decide, wake, presets, leaves, signal, space, problem, uses_forecasts=False)
 
 
 @kernel

@@ -62,24 +62,22 @@ def backtest(
 ) -> None:
     """Replay a window through the strategy and print what it would have earned after fees."""
     from tickloop.bootstrap import open_app
+    from tickloop.domain.backtest_job import Job
     from tickloop.domain.window import parse_window
-    from tickloop.services.backtest import backtest_window
+    from tickloop.services.backtest_run import run_job
     from tickloop.settings import load_settings
 
+    job = Job(
+        market,
+        parse_window(window),
+        preset=preset,
+        mode=cast("Literal['bars', 'ticks']", mode),
+        version=model,
+        fill_model=fill_model,
+        latency_ms=latency_ms,
+    )
     with open_app(load_settings(home)) as app:
-        if market not in app.settings.markets:
-            raise UnknownMarketError(market, app.settings.markets)
-        result = backtest_window(
-            app,
-            market,
-            parse_window(window),
-            version_name=model,
-            preset=preset,
-            mode=cast("Literal['bars', 'ticks']", mode),
-            latency_ms=latency_ms,
-            fill_model=fill_model,
-            is_path_invented=app.settings.exchange.is_path_invented,
-        )
+        result = run_job(app, job)
     summary = result.summary()
     if as_json:
         print_json(summary)
