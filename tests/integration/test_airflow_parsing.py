@@ -56,6 +56,32 @@ def test_training_goes_to_the_executor_of_the_settings(tmp_path: Path) -> None:
     assert pods == dict.fromkeys(("train_and_promote.fit", "train_and_promote.chain.train", "repair.slot"), template)
 
 
+def test_kubernetes_executor_makes_a_restricted_pod_of_one_gigabyte_for_a_unit_of_training(tmp_path: Path) -> None:
+    """Airflow's own code reads our template: its container, limits and mounts stay, task and image are put in."""
+    template = ROOT / "deploy" / "airflow" / "train-pod.yaml"
+    task = {"dag_id": "train_and_promote", "task_id": "fit", "map_index": 3}
+    environment = variables(tmp_path, tmp_path) | {
+        "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE": "tickloop",
+        "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_REPOSITORY": "tickloop/airflow",
+        "AIRFLOW__KUBERNETES_EXECUTOR__WORKER_CONTAINER_TAG": "abc1234",
+    }
+
+    given = json.dumps(task | {"executor_config": {"pod_template_file": str(template)}})
+    pod = json.loads(script(interpreter(), environment, "training_pod.py", given).splitlines()[-1])
+
+    [container] = pod["spec"]["containers"]
+    assert pod["metadata"]["namespace"] == "tickloop"
+    assert (
+        pod["metadata"]["labels"].items() >= {"dag_id": "train_and_promote", "task_id": "fit", "map_index": "3"}.items()
+    )
+    assert (container["name"], container["image"]) == ("base", "tickloop/airflow:abc1234")
+    assert container["args"][:3] == ["airflow", "tasks", "run"]
+    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"] == "1Gi"
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/var/log/airflow", "/tmp"}
+
+
 def test_settings_of_the_cluster_are_settings_of_this_airflow(tmp_path: Path) -> None:
     """A name that it does not know would be ignored in silence."""
     lines = (ROOT / "deploy" / "airflow" / "airflow.env").read_text(encoding="utf-8").splitlines()
