@@ -202,7 +202,7 @@ def test_lot_below_the_minimum_total_waits_and_is_counted_once() -> None:
 def test_result_values_open_lots_after_fees_and_unsellable_ones_at_0() -> None:
     """One lot of 0.00009999 BTC, held over an hour, last price 50,000,000."""
     tape = _tape((1_000, 50e6), (1_300, 50e6), (1_300 + HOUR, 50e6))
-    setup = Setup("KRW-BTC", "seed2023", "ridge-2", "ticks", True, "spread", 300, 50_000.0, SEED2023)
+    setup = Setup("KRW-BTC", "seed2023", "ridge-2", "ticks", False, "spread", 300, 50_000.0, SEED2023)
     minutes = Minutes(np.array([START, START + HOUR]), np.array([50e6, 50e6]))
 
     summary = result_of(_run(tape, _forecasts(UP)), setup, minutes, 12.5).summary()
@@ -217,7 +217,8 @@ def test_result_values_open_lots_after_fees_and_unsellable_ones_at_0() -> None:
     assert summary["trades"] == 0
     assert summary["win_rate"] is None
     assert summary["buy_and_hold_krw"] == 12.5
-    assert summary["is_path_invented"] is True
+    assert summary["unrealized_krw"] == summary["profit_krw"]
+    assert summary["against_buy_and_hold_krw"] == pytest.approx(-5.0995 - 12.5, abs=1e-3)
     assert summary["exposure"] == 1.0
 
 
@@ -411,7 +412,7 @@ def test_money_is_neither_made_nor_lost(seed: int) -> None:
     """Budget + trips' profit - cost of the lots still held = cash at the end."""
     tape, forecasts = _random_market(seed)
     book = _run(tape, forecasts)
-    setup = Setup("KRW-BTC", "seed2023", "ridge-2", "ticks", True, "spread", 300, 50_000.0, SEED2023)
+    setup = Setup("KRW-BTC", "seed2023", "ridge-2", "ticks", False, "spread", 300, 50_000.0, SEED2023)
 
     result = result_of(book, setup, Minutes(tape.ts_ms[-1:] // MINUTE * MINUTE, tape.price[-1:]))
 

@@ -20,6 +20,28 @@ from tickloop.domain.window import MINUTE_MS
 
 Mode = Literal["bars", "ticks"]
 
+WITHHELD = (
+    "profit_krw",
+    "profit_per_minute_krw",
+    "against_buy_and_hold_krw",
+    "realized_krw",
+    "unrealized_krw",
+    "open_value_krw",
+    "unsellable_krw",
+    "profit_pessimistic_krw",
+    "max_drawdown_krw",
+    "max_drawdown",
+    "win_rate",
+    "mean_profit_per_trade_krw",
+    "profit_factor",
+)
+"""Figures that a made tape cannot give: they are None in `summary()`, for the reason WHY_WITHHELD."""
+
+WHY_WITHHELD = (
+    "the trades were made from candles: the path of prices inside a minute is invented, and so is any profit or loss "
+    "from tick to tick, which is not shown; bar mode can tell"
+)
+
 
 @dataclass(frozen=True)
 class Minutes:
@@ -81,9 +103,12 @@ class BacktestResult:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """Give the figures as JSON-ready values; money is KRW after fees, None where a figure has no meaning."""
+        """Give the figures as JSON-ready values; money is KRW after fees, None where a figure has no meaning.
+
+        From a made tape, tick by tick, those named in WITHHELD are None.
+        """
         setup = self.setup
-        return {
+        shown = {
             "market": setup.market,
             "strategy": setup.strategy,
             "model_version": setup.model_version,
@@ -91,7 +116,7 @@ class BacktestResult:
             "is_path_invented": setup.is_path_invented,
             "fill_model": setup.fill_model,
             "latency_ms": setup.latency_ms,
-            "caveat": setup.caveat,
+            "caveat": self.caveat,
             "rules_confirmed": self.rules_confirmed,
             "budget_krw": setup.budget,
             "params": setup.params._asdict(),
@@ -102,10 +127,24 @@ class BacktestResult:
             "do_nothing_krw": 0.0,
             **self.extra,
         }
+        return shown | dict.fromkeys(WITHHELD) if self.is_withheld else shown
+
+    @property
+    def is_withheld(self) -> bool:
+        """Tell whether its profit means nothing: ticks that were made up between the prices of candles."""
+        return self.setup.mode == "ticks" and self.setup.is_path_invented
+
+    @property
+    def caveat(self) -> str:
+        """Give what a reader must know: the fill model's, and why figures are withheld."""
+        return "; ".join(text for text in (WHY_WITHHELD if self.is_withheld else "", self.setup.caveat) if text)
 
     @property
     def profit_krw(self) -> float:
-        """Equity at the end less the budget: open lots are in it at the last price after the fee of selling."""
+        """Equity at the end less the budget: open lots are in it at the last price after the fee of selling.
+
+        Whoever shows it looks at `is_withheld` first.
+        """
         return float(self.equity["equity"][-1]) - self.setup.budget
 
     def _profit(self) -> dict[str, Any]:
@@ -113,11 +152,14 @@ class BacktestResult:
         equity = np.concatenate([[self.setup.budget], self.equity["equity"].to_numpy()])
         drawdown = np.maximum.accumulate(equity) - equity
         worst = int(np.argmax(drawdown))
+        realized, held = float(self.trips["profit_krw"].sum()), self.buy_and_hold_krw
         return {
             "minutes": minutes,
             "profit_krw": _money(self.profit_krw),
             "profit_per_minute_krw": round(self.profit_krw / minutes, 6),
-            "realized_krw": _money(float(self.trips["profit_krw"].sum())),
+            "against_buy_and_hold_krw": None if held is None else _money(self.profit_krw - held),
+            "realized_krw": _money(realized),
+            "unrealized_krw": _money(self.profit_krw - realized),
             "open_lots": self.open_lots,
             "open_value_krw": _money(float(self.equity["lots_value"][-1])),
             "unsellable_lots": self.unsellable_lots,
