@@ -172,7 +172,7 @@ def test_file_of_a_newer_tickloop_is_refused_untouched(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
 
     with pytest.raises(
-        SchemaTooNewError, match=r"warehouse\.sqlite has schema version 99, .* up to 1; upgrade Tickloop"
+        SchemaTooNewError, match=r"warehouse\.sqlite has schema version 99, .* up to 2; upgrade Tickloop"
     ):
         SqliteWarehouse(path)
 

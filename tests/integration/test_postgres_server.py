@@ -55,8 +55,9 @@ with PostgresWindowLock(server_at(address, database, user)).hold("bars", "KRW-BT
     sys.stdin.read()
 """
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-ADDED = Migration(2, ("ALTER TABLE repair ADD COLUMN note text", "CREATE TABLE extra (a text)"))
-BROKEN = Migration(2, ("CREATE TABLE extra (a text)", "ALTER TABLE nowhere ADD COLUMN note text"))
+NEWEST = MIGRATIONS[-1].version
+ADDED = Migration(NEWEST + 1, ("ALTER TABLE repair ADD COLUMN note text", "CREATE TABLE extra (a text)"))
+BROKEN = Migration(NEWEST + 1, ("CREATE TABLE extra (a text)", "ALTER TABLE nowhere ADD COLUMN note text"))
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_older_schema_is_brought_up_with_its_rows(postgres: PostgresServer) -> N
 
         migrate(connection, postgres, (*MIGRATIONS, ADDED))
 
-        assert version_of(connection) == 2
+        assert version_of(connection) == NEWEST + 1
         assert connection.execute("SELECT market, note FROM repair").fetchall() == [("KRW-BTC", None)]
 
 
@@ -176,7 +177,7 @@ def test_migration_that_fails_leaves_the_schema_as_it_was(postgres: PostgresServ
         with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"):
             migrate(connection, postgres, (*MIGRATIONS, BROKEN))
 
-        assert version_of(connection) == 1
+        assert version_of(connection) == NEWEST
         assert connection.execute("SELECT to_regclass('extra')").fetchone() == (None,)
 
 
@@ -186,7 +187,7 @@ def test_newer_schema_is_refused(postgres: PostgresServer) -> None:
         connection.execute("UPDATE tickloop_schema SET version = 99")
 
     for call in (PostgresWarehouse, check_postgres):
-        with pytest.raises(SchemaTooNewError, match=r"has schema version 99, .* up to 1; upgrade Tickloop"):
+        with pytest.raises(SchemaTooNewError, match=r"has schema version 99, .* up to 2; upgrade Tickloop"):
             call(postgres)
 
 

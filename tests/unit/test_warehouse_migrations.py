@@ -14,8 +14,9 @@ from tickloop.domain.tables import TABLES, Table
 from tickloop.errors import SchemaTooNewError
 
 PATH = Path("home/warehouse.sqlite")
-ADDED = Migration(2, ("ALTER TABLE repair ADD COLUMN note TEXT", "CREATE TABLE extra (a TEXT)"))
-BROKEN = Migration(2, ("CREATE TABLE extra (a TEXT)", "ALTER TABLE nowhere ADD COLUMN note TEXT"))
+NEWEST = MIGRATIONS[-1].version
+ADDED = Migration(NEWEST + 1, ("ALTER TABLE repair ADD COLUMN note TEXT", "CREATE TABLE extra (a TEXT)"))
+BROKEN = Migration(NEWEST + 1, ("CREATE TABLE extra (a TEXT)", "ALTER TABLE nowhere ADD COLUMN note TEXT"))
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_older_file_is_brought_up_with_its_rows(connection: sqlite3.Connection) 
 
     migrate(connection, PATH, (*MIGRATIONS, ADDED))
 
-    assert version(connection) == 2
+    assert version(connection) == NEWEST + 1
     assert connection.execute("SELECT market, note FROM repair").fetchall() == [("KRW-BTC", None)]
     assert "extra" in names(connection)
 
@@ -78,15 +79,17 @@ def test_migration_that_fails_leaves_the_file_as_it_was(connection: sqlite3.Conn
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         migrate(connection, PATH, (*MIGRATIONS, BROKEN))
 
-    assert version(connection) == 1
+    assert version(connection) == NEWEST
     assert "extra" not in names(connection)
 
 
 def test_newer_file_is_refused(connection: sqlite3.Connection) -> None:
     """Nothing is made in it."""
-    connection.execute("PRAGMA user_version = 7")
+    connection.execute("PRAGMA user_version = 99")
 
-    with pytest.raises(SchemaTooNewError, match=r"home/warehouse\.sqlite has schema version 7, .* versions up to 1"):
+    with pytest.raises(
+        SchemaTooNewError, match=rf"home/warehouse\.sqlite has schema version 99, .* versions up to {NEWEST}"
+    ):
         migrate(connection, PATH)
 
     assert names(connection) == set()

@@ -274,5 +274,38 @@ RUN = Table(
 )
 """The run ledger."""
 
-TABLES = (TRADE, BAR_1M, LEDGER, REPAIR, FEATURE, FORECAST, ORDER, EQUITY, BACKTEST, RUN)
+TRIAL = Table(
+    name="trial",
+    columns={
+        "market": pl.String(),
+        "window_start": TIME,
+        "window_end": TIME,
+        "sweep": pl.String(),
+        "number": pl.Int64(),  # from 0, in the order in which the search came upon the settings
+        "strategy": pl.String(),
+        "setting": pl.String(),  # digest of all that decides the figures but the data: equal ones are one trial
+        "config": pl.String(),  # digest of what the sweep searches, how, and over which data
+        "params": pl.String(),  # JSON: the values that the search has set
+        "figures": pl.String(),  # JSON of `domain.trials.Figures`
+        "profits": pl.Binary(),  # float64 little-endian, KRW: what each of the equal parts of the window made
+    },
+    time="window_start",
+    key=("market", "window_start", "sweep", "number"),
+    required=(
+        "market",
+        "window_start",
+        "window_end",
+        "sweep",
+        "number",
+        "strategy",
+        "setting",
+        "config",
+        "params",
+        "figures",
+        "profits",
+    ),
+)
+"""Every setting that was ever tried, for good: what a result is worth depends on how many others there were."""
+
+TABLES = (TRADE, BAR_1M, LEDGER, REPAIR, FEATURE, FORECAST, ORDER, EQUITY, BACKTEST, RUN, TRIAL)
 """What a warehouse holds; CANDLE only travels."""

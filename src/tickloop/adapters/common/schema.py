@@ -122,6 +122,14 @@ VERSIONS: Mapping[int, tuple[Change, ...]] = {
         ),
         CreateIndex("run_in_order", "run", "window_start, step, market, window_end"),
     ),
+    2: (
+        CreateTable(
+            "trial",
+            "market text, window_start time, window_end time, sweep text, number whole, strategy text, setting text,"
+            "config text, params text, figures text, profits bytes",
+            key="market, window_start, sweep, number",
+        ),
+    ),
 }
 """Version -> what it adds to the one before. Enums and decimals are text."""
 
