@@ -63,7 +63,7 @@ def test_text_is_read_as_the_type_of_the_field() -> None:
 @pytest.mark.parametrize(
     ("values", "names"),
     [
-        ({"lenght": 3}, "toy has no parameter 'lenght' to set; valid: length, edge"),
+        ({"lenght": 3}, "toy has no parameter 'lenght' to set; nearest: length; valid: length, edge"),
         ({"fixed": 2.0}, "toy has no parameter 'fixed'"),
         ({"length": "many"}, "length 'many' is not a number"),
         ({"length": None}, "length None is not a number"),

@@ -12,6 +12,9 @@ from tickloop.errors import UsageError
 
 MODES: tuple[Mode, ...] = ("bars", "ticks")
 
+MAX_LATENCY_MS = 600_000
+"""Ten minutes: beyond that an order is not late but forgotten."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -43,8 +46,10 @@ class Job:
         """Raise UsageError for a value that no run can have."""
         if self.mode not in MODES:
             raise UsageError(f"mode {self.mode!r} is not known; valid: {', '.join(MODES)}")
-        if self.latency_ms is not None and self.latency_ms < 0:
-            raise UsageError(f"latency {self.latency_ms} ms is not valid; valid: 0 or more")
+        if self.latency_ms is not None and not 0 <= self.latency_ms <= MAX_LATENCY_MS:
+            raise UsageError(f"latency {self.latency_ms} ms is not valid; valid: 0 to {MAX_LATENCY_MS}")
+        if self.latency_ms is not None and self.mode == "bars":
+            raise UsageError(f"latency {self.latency_ms} ms has no meaning in bar mode; valid: mode ticks, or none")
         if self.budget is not None and not 0.0 < self.budget < float("inf"):
             raise UsageError(f"budget {self.budget} KRW is not valid; valid: a finite amount above 0")
 

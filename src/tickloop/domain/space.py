@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import exp, floor, isfinite, log
 from typing import Any
 
@@ -85,7 +86,9 @@ def check_ranges(params: Any, space: Mapping[str, Range], owner: str) -> None:
 
 def _value(params: Any, space: Mapping[str, Range], name: str, value: Any, owner: str) -> float:
     if name not in space:
-        raise UsageError(f"{owner} has no parameter {name!r} to set; valid: {_listed(space)}")
+        near = get_close_matches(name, space)
+        meant = f"; nearest: {', '.join(near)}" if near else ""
+        raise UsageError(f"{owner} has no parameter {name!r} to set{meant}; valid: {_listed(space)}")
     valid = space[name]
     try:
         number = float(value)

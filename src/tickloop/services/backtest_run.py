@@ -36,7 +36,20 @@ class Chosen(NamedTuple):
     cash: float
 
 
+class Run(NamedTuple):
+    """A job that was run, with all that went into it: a judgement or a page needs no second reading."""
+
+    chosen: Chosen
+    inputs: Inputs
+    result: BacktestResult
+
+
 def run_job(ports: StepPorts, job: Job) -> BacktestResult:
+    """Give the result of `run_whole` alone."""
+    return run_whole(ports, job).result
+
+
+def run_whole(ports: StepPorts, job: Job) -> Run:
     """Run one job; nothing is stored.
 
     Raises:
@@ -46,8 +59,24 @@ def run_job(ports: StepPorts, job: Job) -> BacktestResult:
         StrategyError: if the strategy raises or answers what cannot be done.
     """
     chosen = chosen_by(ports, job)
-    inputs = read_inputs(ports, job)
-    return result_for(inputs, chosen.strategy, chosen.params, chosen.model, chosen.cash, name_of(job))
+    check_budget(chosen.params, chosen.cash)
+    inputs = _read(ports, job, chosen.strategy)
+    result = result_for(inputs, chosen.strategy, chosen.params, chosen.model, chosen.cash, name_of(job))
+    return Run(chosen, inputs, result)
+
+
+def check_budget(params: OrderParams, cash: float) -> None:
+    """Refuse a budget that does not pay a single order: what it would show is nothing, and not a profit of 0.
+
+    Raises:
+        UsageError: with the least budget that does.
+    """
+    least = params.order_krw * (1.0 + params.fee_rate)
+    if cash < least:
+        raise UsageError(
+            f"budget {cash:,.0f} KRW does not pay one order of {params.order_krw:,.0f} KRW with its fee;"
+            f" valid: {least:,.2f} or more, or a smaller order_krw"
+        )
 
 
 def chosen_by(ports: StepPorts, job: Job) -> Chosen:
@@ -73,11 +102,15 @@ def name_of(job: Job) -> str:
 def read_inputs(ports: StepPorts, job: Job) -> Inputs:
     """Read what a job's window holds.
 
-    Raises: as `run_job`.
+    Raises: as `run_whole`.
     """
+    return _read(ports, job, strategy_named(job.strategy))
+
+
+def _read(ports: StepPorts, job: Job, strategy: Strategy) -> Inputs:
     if job.market not in ports.markets:
         raise UnknownMarketError(job.market, ports.markets)
-    version = _version(ports, job)
+    version = _version(ports, job, strategy)
     unknown = _check_minutes(ports, job)
     forecasts = FORECAST.empty() if version is None else forecasts_over(ports, version, job.window)
     name = None if version is None else version.name
@@ -127,8 +160,10 @@ def version_named(ports: StepPorts, market: str, name: str | None) -> ModelVersi
     raise UsageError(f"model version {name!r} of {market} is not registered; valid: {known}")
 
 
-def _version(ports: StepPorts, job: Job) -> ModelVersion | None:
-    if not strategy_named(job.strategy).uses_forecasts:
+def _version(ports: StepPorts, job: Job, strategy: Strategy) -> ModelVersion | None:
+    if not strategy.uses_forecasts:
+        if job.version is not None:
+            raise UsageError(f"strategy {strategy.name} uses no forecasts, and not those of {job.version}; valid: none")
         return None
     version = version_named(ports, job.market, job.version)
     if version is None:

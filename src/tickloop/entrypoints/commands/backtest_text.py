@@ -1,0 +1,116 @@
+"""A back-test's figures for people: the verdict first, then what was earned, by what trades, at what cost and risk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_LABEL = 24
+_WITHHELD = "not shown"
+
+
+def backtest_lines(summary: Mapping[str, Any], verdict: str, window: str) -> Iterator[str]:
+    """Give the lines of `BacktestResult.summary()`; figures that are None are said to be none, never left out.
+
+    Args:
+        verdict: the first line: what the result is worth.
+    """
+    yield verdict
+    yield ""
+    yield from _setup(summary, window)
+    yield ""
+    yield "Profit, KRW after fees"
+    yield from _rows(_profit(summary))
+    yield ""
+    yield "Trades"
+    yield from _rows(_trades(summary))
+    yield ""
+    yield "Costs and risk"
+    yield from _rows(_costs(summary))
+    if notes := list(_notes(summary)):
+        yield ""
+        yield "To know"
+        yield from (f"  - {note}" for note in notes)
+
+
+def _setup(summary: Mapping[str, Any], window: str) -> Iterator[str]:
+    model = summary["model_version"]
+    forecasts = f", forecasts of {model} for {_count(summary['forecasts'], 'minute')}" if model else ""
+    yield f"{summary['market']}  {summary['strategy']}  {window}  {_count(summary['minutes'], 'minute')} with a price"
+    fills = f"{summary['fill_model']}, {summary['latency_ms']:,} ms" if summary["mode"] == "ticks" else "see below"
+    yield f"mode {summary['mode']}, fills {fills}, budget {summary['budget_krw']:,.0f} KRW{forecasts}"
+    yield "parameters " + ", ".join(f"{name} {value:g}" for name, value in summary["params"].items())
+
+
+def _profit(summary: Mapping[str, Any]) -> dict[str, str]:
+    if summary["profit_krw"] is None:
+        shown = dict.fromkeys(("after fees", "against buy and hold", "against doing nothing"), _WITHHELD)
+        return shown | {"closed lots": _WITHHELD, "open lots": f"{_WITHHELD}; {_count(summary['open_lots'], 'lot')}"}
+    profit, budget = summary["profit_krw"], summary["budget_krw"]
+    share = f"{100.0 * profit / budget:+.3f} % of the budget, {summary['profit_per_minute_krw']:+,.6f} a minute"
+    held = f"buying and holding: {_krw(summary['buy_and_hold_krw'])}"
+    worth = f"{_count(summary['open_lots'], 'lot')} worth {summary['open_value_krw']:,.2f} after the fee of selling"
+    small = f"{_count(summary['unsellable_lots'], 'lot')} too small to be sold, worth {summary['unsellable_krw']:,.2f}"
+    return {
+        "after fees": f"{_krw(profit)}  ({share})",
+        "against buy and hold": f"{_krw(summary['against_buy_and_hold_krw'])}  ({held})",
+        "against doing nothing": _krw(profit),
+        "closed lots": f"{_krw(summary['realized_krw'])}  ({_count(summary['trades'], 'round trip')})",
+        "open lots": f"{_krw(summary['unrealized_krw'])}  ({worth})",
+        "with unsellable at 0": f"{_krw(summary['profit_pessimistic_krw'])}  ({small})",
+    }
+
+
+def _trades(summary: Mapping[str, Any]) -> dict[str, str]:
+    filled = f"{summary['buys']:,} buys, {summary['sells']:,} sells, {summary['no_fill']:,} without fill"
+    rows = {"orders": f"{summary['orders']:,}  ({filled})", "round trips": f"{summary['trades']:,}"}
+    if summary["profit_krw"] is None:
+        return rows | {"win rate": _WITHHELD, "profit factor": _WITHHELD}
+    if summary["win_rate"] is None:
+        return rows | {"win rate": "none without a round trip", "profit factor": "none without a round trip"}
+    mean = f"mean profit of a round trip {_krw(summary['mean_profit_per_trade_krw'])}"
+    factor = summary["profit_factor"]
+    return rows | {
+        "win rate": f"{100.0 * summary['win_rate']:.1f} %  ({mean})",
+        "profit factor": "none, no round trip lost" if factor is None else f"{factor:.3f}",
+    }
+
+
+def _costs(summary: Mapping[str, Any]) -> dict[str, str]:
+    drawdown = _WITHHELD
+    if summary["max_drawdown_krw"] is not None:
+        drawdown = f"{summary['max_drawdown_krw']:,.2f}  ({100.0 * summary['max_drawdown']:.3f} % of the equity before)"
+    return {
+        "fees": f"{summary['fees_krw']:,.2f}",
+        "turnover": f"{summary['turnover_krw']:,.2f}",
+        "largest drawdown": drawdown,
+        "exposure": f"{100.0 * summary['exposure']:.1f} % of minutes with lots",
+    }
+
+
+def _notes(summary: Mapping[str, Any]) -> Iterator[str]:
+    if summary["caveat"]:
+        yield summary["caveat"]
+    if unknown := summary.get("unknown_minutes"):
+        yield f"{_count(unknown, 'minute')} of the window {_are(unknown)} unknown or not settled, and let through"
+    if not summary["rules_confirmed"]:
+        yield "a price unit of this time is not confirmed by a source"
+    if waited := summary["waited_unsellable"]:
+        yield f"{_count(waited, 'lot')} had to wait, too small to be sent when held long enough"
+
+
+def _rows(rows: Mapping[str, str]) -> Iterator[str]:
+    for label, text in rows.items():
+        yield f"  {label:<{_LABEL}}{text}"
+
+
+def _krw(amount: float | None) -> str:
+    return "none" if amount is None else f"{amount:+,.2f}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,164 @@
+"""The command `backtest`: one strategy over one window of one or several markets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from tickloop.entrypoints.commands.options import AsJson, Home, print_json
+from tickloop.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tickloop.domain.backtest_job import Job
+
+_ORDER_FILES = (".csv", ".parquet")
+
+Markets = Annotated[list[str], typer.Option("--market", help="Market, for example KRW-BTC; several share one purse.")]
+WindowText = Annotated[str, typer.Option("--window", help="Whole hours of UTC: 2024-01-20T00..2024-01-22T00.")]
+StrategyText = Annotated[str, typer.Option("--strategy", help="A name, or PATH.py:NAME of one of your own.")]
+Preset = Annotated[str, typer.Option("--preset", help="Parameter set of the strategy.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE: one parameter; may come again.")]
+ModeText = Annotated[str, typer.Option("--mode", help="bars, or ticks.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="A version such as ridge-2. Default: the champion.")]
+FillModelName = Annotated[
+    str | None, typer.Option("--fill-model", help="Ticks only: how orders fill. Default: spread.")
+]
+Latency = Annotated[
+    int | None, typer.Option("--latency-ms", help="Ticks only: decision to fill. Default: the fill model's.")
+]
+Budget = Annotated[float | None, typer.Option("--budget", help="KRW at the start. Default: the home's.")]
+AllowUnknown = Annotated[bool, typer.Option("--allow-unknown", help="Run over unsettled minutes, and say so.")]
+OrdersFile = Annotated[Path | None, typer.Option("--orders", help="Write the orders to FILE.csv or FILE.parquet.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(backtest)
+
+
+def backtest(
+    market: Markets,
+    window: WindowText,
+    strategy: StrategyText = "default",
+    preset: Preset = "default",
+    values: Settings = None,
+    mode: ModeText = "bars",
+    model: ModelName = None,
+    fill_model: FillModelName = None,
+    latency_ms: Latency = None,
+    budget: Budget = None,
+    allow_unknown: AllowUnknown = False,
+    orders: OrdersFile = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a window through a strategy: what it would have earned after fees, and whether that can be luck."""
+    from tickloop.bootstrap import open_app
+    from tickloop.entrypoints.commands.backtest_text import backtest_lines
+    from tickloop.services.backtest_run import run_whole
+    from tickloop.services.honesty import judged
+    from tickloop.settings import load_settings
+
+    jobs = jobs_of(market, window, strategy, preset, values, mode, model, fill_model, latency_ms, budget, allow_unknown)
+    check_file(orders, _ORDER_FILES)
+    with open_app(load_settings(home)) as app:
+        run = run_whole(app, jobs[0])
+    judgement = judged(run.inputs, *run.chosen, run.result)
+    write_orders(orders, run.result.orders)
+    summary, verdict = run.result.summary(), judgement.verdict.text
+    if as_json:
+        print_json({"verdict": verdict, "window": str(jobs[0].window), **summary, "judgement": judgement.as_dict()})
+        return
+    for line in backtest_lines(summary, verdict, str(jobs[0].window)):
+        typer.echo(line)
+
+
+def jobs_of(
+    markets: Sequence[str],
+    window: str,
+    strategy: str = "default",
+    preset: str = "default",
+    values: Sequence[str] | None = None,
+    mode: str = "bars",
+    model: str | None = None,
+    fill_model: str | None = None,
+    latency_ms: int | None = None,
+    budget: float | None = None,
+    allow_unknown: bool = False,
+) -> list[Job]:
+    """Read the options of a back-test as one job a market.
+
+    Raises:
+        UsageError: naming the option and what would be valid.
+    """
+    from tickloop.domain.backtest_job import Job
+    from tickloop.domain.window import parse_window
+
+    if twice := sorted({market for market in markets if markets.count(market) > 1}):
+        raise UsageError(f"--market {', '.join(twice)} is given twice; valid: each market once")
+    if mode == "bars" and fill_model is not None:
+        raise UsageError(f"--fill-model {fill_model} has no meaning in bar mode; valid: --mode ticks, or none")
+    return [
+        Job(
+            market,
+            parse_window(window),
+            strategy=strategy,
+            preset=preset,
+            values=values_of(values or ()),
+            mode=cast("Literal['bars', 'ticks']", mode),
+            version=model,
+            fill_model=fill_model or "spread",
+            latency_ms=latency_ms,
+            budget=budget,
+            allow_unknown=allow_unknown,
+        )
+        for market in markets
+    ]
+
+
+def values_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Read NAME=VALUE; the value stays text until the strategy's own parameters say what it must be.
+
+    Raises:
+        UsageError: for another form, or a name that comes twice.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (sign and name and value):
+            raise UsageError(f"--set {text!r} cannot be read; valid: NAME=VALUE, for example order_krw=7000")
+        if name in values:
+            raise UsageError(f"--set {name} is given twice, {values[name]} and {value}; valid: once")
+        values[name] = value
+    return values
+
+
+def check_file(path: Path | None, endings: Sequence[str]) -> None:
+    """Refuse a file that could not be written, before anything is computed.
+
+    Raises:
+        UsageError: for another ending, or a folder that is not there.
+    """
+    if path is None:
+        return
+    if path.suffix not in endings:
+        raise UsageError(f"file {path} has another ending; valid: {', '.join(endings)}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(f"file {path} cannot be written: its folder is not there, or it is one; valid: a new file")
+
+
+def write_orders(path: Path | None, orders: pl.DataFrame) -> None:
+    """Write the orders by the ending of the file; no path writes nothing."""
+    if path is None:
+        return
+    try:
+        if path.suffix == ".csv":
+            orders.write_csv(path)
+        else:
+            orders.write_parquet(path)
+    except OSError as exc:
+        raise UsageError(f"file {path} cannot be written: {exc.strerror}") from exc
