@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Page, WebSocket, expect
 
+from browsing import DEADLINE_MS, opened
 from dashboard_api import SeededApi, listening
 
 pytestmark = pytest.mark.server
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DEADLINE_MS = 20_000
 CHART = ".tickloop-chart"
 
 SERVE = """
@@ -67,16 +54,8 @@ def served(api: SeededApi) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    if not CHROMIUM.exists():
-        if os.environ.get("TICKLOOP_TEST_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{CHROMIUM} is not there; install Debian's chromium")
-        pytest.skip(f"{CHROMIUM} is not there")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(DEADLINE_MS)
+    with opened() as page:
         yield page
-        browser.close()
 
 
 class Witness:
