@@ -49,6 +49,22 @@ def scanner(function: F) -> F:
     return cast("F", _njit(cache=True, error_model="numpy", _nrt=False)(function))
 
 
+def threaded(function: F) -> F:
+    """Compile as `scanner` does, to run beside other threads; none may change an array that another one has."""
+    _set_cache()
+    return cast("F", _njit(cache=True, error_model="numpy", nogil=True, _nrt=False)(function))
+
+
+def uncounted(function: F, **others: Any) -> F:
+    """Give a kernel once more as a `scanner`: threads that count references to one array wait for each other.
+
+    Args:
+        others: what is to stand in the place of kernels that it calls, by name.
+    """
+    source = plain(function)
+    return scanner(rebound(source, f"{source.__name__}_uncounted", **others))
+
+
 def inlined(function: F) -> F:
     """Compile as part of each `scanner` that calls it."""
     return cast("F", _njit(error_model="numpy", _nrt=False, forceinline=True)(function))
