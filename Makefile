@@ -59,7 +59,7 @@ $(VENV)/.demo: constraints.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh $(VENV) demo
 
 $(VENV)/.test: constraints.txt pyproject.toml scripts/setup.sh
-	@sh scripts/setup.sh $(VENV) cluster,demo,test
+	@sh scripts/setup.sh $(VENV) cluster,demo,notebook,test
 
 clean:
 	rm -rf $(VENV) build dist src/tickloop.egg-info

@@ -55,6 +55,7 @@ OWNERS = {
     "streamlit": {"entrypoints/dashboard"},
     "rich": {"entrypoints/demo", "entrypoints/commands/progress.py"},
     "typer": {"entrypoints"},
+    "plotly": {"entrypoints/notebook"},
     "pandas": set(),
 }
 """Client library -> the places that may import it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -89,8 +90,17 @@ def chosen_by(ports: StepPorts, job: Job) -> Chosen:
     values = dict(job.values)
     if job.strategy == "default" and ports.strategy.order_notional is not None:
         values.setdefault("order_krw", float(ports.strategy.order_notional))
-    params = params_for(strategy, job.market, job.window.start_ms, job.preset, values)
     cash = float(ports.strategy.budget) if job.budget is None else job.budget
+    return chosen_for(job, strategy, values, cash)
+
+
+def chosen_for(job: Job, strategy: Strategy, values: Mapping[str, Any], cash: float) -> Chosen:
+    """Give a strategy with the parameters of the job's preset, market and time, and these values set.
+
+    Raises:
+        UsageError: naming what is not known or out of range.
+    """
+    params = params_for(strategy, job.market, job.window.start_ms, job.preset, values)
     return Chosen(strategy, params, fill_model_of(job), cash)
 
 

@@ -28,7 +28,7 @@ def strategy_named(text: str) -> Strategy:
     """
     path, colon, name = text.rpartition(":")
     if colon:
-        return _checked(_from_file(Path(path), name), text)
+        return checked(_from_file(Path(path), name), text)
     if text in SHIPPED:
         return SHIPPED[text]
     found = entry_points(group=GROUP)
@@ -36,7 +36,7 @@ def strategy_named(text: str) -> Strategy:
         known = ", ".join(sorted({*SHIPPED, *found.names}))
         raise StrategyError(f"strategy {text!r} is not known; valid: {known}, or PATH.py:NAME")
     try:
-        return _checked(found[text].load(), text)
+        return checked(found[text].load(), text)
     except (ImportError, *PLUG_IN_RAISES) as exc:
         raise StrategyError(f"strategy {text!r} is installed and cannot be loaded: {exc}") from exc
 
@@ -70,7 +70,15 @@ def _loaded(path: Path) -> ModuleType:
     return module
 
 
-def _checked(found: Any, text: str) -> Strategy:
+def checked(found: Any, text: str) -> Strategy:
+    """Pass what is a Strategy that can be run.
+
+    Args:
+        text: how it was asked for, for the message.
+
+    Raises:
+        StrategyError: if it is none, one of its functions cannot be called, or its parameters lack a field.
+    """
     if not isinstance(found, Strategy):
         raise StrategyError(f"{text} is a {type(found).__name__}; valid: a tickloop.domain.strategy.Strategy")
     functions = {"decide": found.decide, "wake": found.wake, "leaves": found.leaves, "signal": found.signal}

@@ -17,29 +17,51 @@ def backtest_lines(summary: Mapping[str, Any], verdict: str, window: str) -> Ite
     """
     yield verdict
     yield ""
-    yield from _setup(summary, window)
-    yield ""
-    yield "Profit, KRW after fees"
-    yield from _rows(_profit(summary))
-    yield ""
-    yield "Trades"
-    yield from _rows(_trades(summary))
-    yield ""
-    yield "Costs and risk"
-    yield from _rows(_costs(summary))
-    if notes := list(_notes(summary)):
+    yield from made_with(summary, window)
+    for title, rows in figures(summary).items():
+        yield ""
+        yield title
+        for label, text in rows.items():
+            yield f"  {label:<{_LABEL}}{text}"
+    if found := notes(summary):
         yield ""
         yield "To know"
-        yield from (f"  - {note}" for note in notes)
+        yield from (f"  - {note}" for note in found)
 
 
-def _setup(summary: Mapping[str, Any], window: str) -> Iterator[str]:
+def made_with(summary: Mapping[str, Any], window: str) -> list[str]:
+    """Say what was run."""
     model = summary["model_version"]
     forecasts = f", forecasts of {model} for {_count(summary['forecasts'], 'minute')}" if model else ""
-    yield f"{summary['market']}  {summary['strategy']}  {window}  {_count(summary['minutes'], 'minute')} with a price"
     fills = f"{summary['fill_model']}, {summary['latency_ms']:,} ms" if summary["mode"] == "ticks" else "see below"
-    yield f"mode {summary['mode']}, fills {fills}, budget {summary['budget_krw']:,.0f} KRW{forecasts}"
-    yield "parameters " + ", ".join(f"{name} {value:g}" for name, value in summary["params"].items())
+    return [
+        f"{summary['market']}  {summary['strategy']}  {window}  {_count(summary['minutes'], 'minute')} with a price",
+        f"mode {summary['mode']}, fills {fills}, budget {summary['budget_krw']:,.0f} KRW{forecasts}",
+        "parameters " + ", ".join(f"{name} {value:,.12g}" for name, value in summary["params"].items()),
+    ]
+
+
+def figures(summary: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Give labels and figures by title."""
+    return {
+        "Profit, KRW after fees": _profit(summary),
+        "Trades": _trades(summary),
+        "Costs and risk": _costs(summary),
+    }
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """Give what a reader must know besides the figures."""
+    found = [summary["caveat"]] if summary["caveat"] else []
+    if unknown := summary.get("unknown_minutes"):
+        found.append(
+            f"{_count(unknown, 'minute')} of the window {_are(unknown)} unknown or not settled, and let through"
+        )
+    if not summary["rules_confirmed"]:
+        found.append("a price unit of this time is not confirmed by a source")
+    if waited := summary["waited_unsellable"]:
+        found.append(f"{_count(waited, 'lot')} had to wait, too small to be sent when held long enough")
+    return found
 
 
 def _profit(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -86,22 +108,6 @@ def _costs(summary: Mapping[str, Any]) -> dict[str, str]:
         "largest drawdown": drawdown,
         "exposure": f"{100.0 * summary['exposure']:.1f} % of minutes with lots",
     }
-
-
-def _notes(summary: Mapping[str, Any]) -> Iterator[str]:
-    if summary["caveat"]:
-        yield summary["caveat"]
-    if unknown := summary.get("unknown_minutes"):
-        yield f"{_count(unknown, 'minute')} of the window {_are(unknown)} unknown or not settled, and let through"
-    if not summary["rules_confirmed"]:
-        yield "a price unit of this time is not confirmed by a source"
-    if waited := summary["waited_unsellable"]:
-        yield f"{_count(waited, 'lot')} had to wait, too small to be sent when held long enough"
-
-
-def _rows(rows: Mapping[str, str]) -> Iterator[str]:
-    for label, text in rows.items():
-        yield f"  {label:<{_LABEL}}{text}"
 
 
 def _krw(amount: float | None) -> str:
