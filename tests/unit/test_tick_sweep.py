@@ -39,7 +39,7 @@ def _settings(seed: int, count: int) -> list[Params]:
     rng = np.random.default_rng(seed)
     return [
         Params(
-            order_krw=float(rng.choice([5_000, 5_003, rng.integers(5_000, 30_000)])),
+            order_krw=float(rng.choice([5_000, 5_003, int(rng.integers(5_000, 30_000))])),
             min_edge=float(rng.choice([0.0, 0.001, 0.004])),
             take_profit_num=int(rng.integers(1_001, 1_011)),
             hold_ms=int(rng.choice([60_000, 600_000, 3_600_000])),
