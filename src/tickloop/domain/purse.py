@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -43,6 +44,21 @@ class DecisionState:
     in_flight: int
 
 
+@dataclass(frozen=True)
+class PurseState:
+    """All of a purse that later decisions rest on, as plain values.
+
+    Attributes:
+        open_orders: orders that may still change, in order of their intent.
+        last_buy_ms: market -> time of the last buy decision that the exchange took.
+    """
+
+    cash: Decimal
+    lots: tuple[Lot, ...] = ()
+    open_orders: tuple[Order, ...] = ()
+    last_buy_ms: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass
 class Purse:
     """Cash and lots after the order events seen so far, in order.
@@ -61,6 +77,17 @@ class Purse:
     _last_buy: dict[str, int] = field(default_factory=dict)
     fees: Decimal = ZERO
     fills: int = 0
+
+    @classmethod
+    def of(cls, state: PurseState) -> Purse:
+        """Give a purse that goes on from a state; it knows of open orders only."""
+        opened = {order.intent.client_order_id: order for order in state.open_orders}
+        lots = {lot.lot_id: lot for lot in state.lots}
+        return cls(state.cash, lots, dict(opened), dict(opened), dict(state.last_buy_ms))
+
+    def state(self) -> PurseState:
+        """Give what `of` makes an equal purse from."""
+        return PurseState(self.cash, tuple(self.lots.values()), tuple(self._open.values()), dict(self._last_buy))
 
     def apply(self, event: OrderEvent) -> Order:
         """Take one event; give the order after it.

@@ -8,6 +8,7 @@ from tickloop.ports.collecting import DiskShortage, GapLog, Journal, MarketLog, 
 from tickloop.ports.exchange import Balance, Broker, MarketData, OrderLog, OrderRequest, VenueFill, VenueOrder
 from tickloop.ports.feeds import AdjustableFeed, BatchFeed, Disconnected, Frame, Frames, TradeFeed
 from tickloop.ports.models import Decision, Model, ModelFamily, ModelRegistry, ModelVersion
+from tickloop.ports.recording import RecordedSession, SessionRecorder, SessionStep
 from tickloop.ports.shipping import (
     Contents,
     LineBatch,
@@ -55,10 +56,13 @@ __all__ = [
     "RawCounts",
     "RawRead",
     "RawStore",
+    "RecordedSession",
     "RefusedLine",
     "RefusedLines",
     "SegmentKeeper",
     "SessionLog",
+    "SessionRecorder",
+    "SessionStep",
     "TradeFeed",
     "VenueFill",
     "VenueOrder",
