@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -11,12 +11,26 @@ from typing import Any
 import polars as pl
 
 from fakes import START_MS, FakeMarketData, FixedClock, MemoryWarehouse
+from tickloop.adapters.common.stored_line import repair_line
+from tickloop.domain.bot_session import Ended, Fact, Position
 from tickloop.domain.forecast import Forecast
 from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.orders import OrderEvent
 from tickloop.domain.window import MINUTE_MS
+from tickloop.entrypoints.decoding import decode_trade
 from tickloop.errors import CorruptLineError, DataError, ExchangeError
-from tickloop.ports import Balance, Disconnected, Frame, OrderRequest, VenueFill, VenueOrder
+from tickloop.ports import (
+    Balance,
+    Disconnected,
+    Frame,
+    OrderRequest,
+    RecordedSession,
+    SessionStep,
+    VenueFill,
+    VenueOrder,
+)
+from tickloop.services.replay_result import ReplayResult
+from tickloop.services.replay_session import replay_session
 from tickloop.services.trade import Bot
 from tickloop.settings import StrategySettings
 
@@ -131,6 +145,14 @@ class FakeBroker:
         )
 
 
+def message(item: Trade | None) -> Frame:
+    """Give the exchange's message of a trade, or one that cannot be read."""
+    if item is None:
+        return Frame(b'{"type":"trade","code":"KRW-BTC"', 0)
+    line = repair_line(item, 0, 0)
+    return Frame(line[: line.index(b',"source"')] + b"}", item.ts_received_ns)
+
+
 class FakeFeed:
     """Yields a script's trades with the clock at their time; awaits its acts in between; then sets `stop`."""
 
@@ -144,26 +166,19 @@ class FakeFeed:
 
     async def frames(self) -> AsyncIterator[Frame | Disconnected]:
         try:
-            for number, item in enumerate(self._script):
+            for item in self._script:
                 if isinstance(item, Disconnected):
                     yield item
                 elif isinstance(item, Trade) or item is None:
                     if item is not None:
                         self._clock.set(max(self._clock.now_ms(), item.ts_event_ms))
-                    yield Frame(str(number).encode(), 0)
+                    yield message(item)
                 else:
                     await item()
             self._stop.set()
             await asyncio.Event().wait()
         finally:
             self.is_closed = True
-
-    def parse(self, frame: Frame) -> Trade | None:
-        item = self._script[int(frame.raw)]
-        if item is None:
-            raise CorruptLineError("a frame that cannot be read")
-        assert isinstance(item, Trade)
-        return item
 
 
 class FakeForecaster:
@@ -185,6 +200,39 @@ class FakeForecaster:
         if price is None:
             return None
         return Forecast(MARKET, minute_ms, "fake-1", made_at_ms, minute_ms - MINUTE_MS, price, 0.0, price)
+
+
+class MemorySession:
+    """Implements `ports.SessionRecorder` and `ports.RecordedSession` over a list; `kept` is that list."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.kept: list[Frame | Fact] = []
+
+    def frame(self, frame: Frame) -> None:
+        self.kept.append(frame)
+
+    def note(self, fact: Fact) -> None:
+        self.kept.append(fact)
+
+    async def close(self) -> None:
+        pass
+
+    def steps(self) -> Iterator[SessionStep]:
+        at, trade, facts = Position(), None, []
+        for item in self.kept:
+            if not isinstance(item, Frame):
+                facts.append(item)
+                continue
+            try:
+                following = decode_trade(item)
+            except CorruptLineError:
+                continue
+            yield SessionStep(at, trade, tuple(facts))
+            at, trade, facts = Position("frames", at.line + 1), following, []
+        yield SessionStep(at, trade, tuple(facts), is_whole=any(isinstance(one, Ended) for one in facts))
 
 
 @dataclass
@@ -215,7 +263,12 @@ CONNECTED = Disconnected(None, START_MS, "start")
 
 
 class Stage:
-    """A bot with everything around it; `play` runs it over a script."""
+    """A bot with everything around it; `play` runs it over a script, and replays its session.
+
+    Attributes:
+        open_session, read_session: how each run is kept and read back; in memory, if not set.
+        session: that of the last run; `replayed` is what its replay came to, always equal.
+    """
 
     def __init__(self, forecasts: Mapping[int, float] | None = None, **strategy: Any) -> None:
         self.clock = FixedClock(START_MS)
@@ -225,26 +278,47 @@ class Stage:
         self.forecaster = FakeForecaster(forecasts or {})
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.bot: Bot | None = None
+        self.open_session: Callable[[], Any] = MemorySession
+        self.read_session: Callable[[Any], RecordedSession] = lambda session: session
+        self.session: Any = None
+        self.replayed: ReplayResult | None = None
 
     async def play(self, *script: Trade | Disconnected | Act | None) -> Bot:
         """Run a new bot, as after a restart, over these frames; give it after it has stopped."""
         stop = asyncio.Event()
         feed = FakeFeed([CONNECTED, *script], self.clock, stop)
         self.feed = feed
+        self.session = self.open_session()
         self.bot = Bot(
             name="b",
             ports=self.ports,
             feed=feed,
             broker=self.broker,
             order_log=self.order_log,
-            parse=feed.parse,
+            session=self.session,
+            parse=decode_trade,
             forecaster_for=lambda market: self.forecaster,
             report=lambda message, figures: self.reports.append((message, figures)),
             finish_deadline_s=0.05,
         )
-        async with asyncio.timeout(20):
-            await self.bot.run(stop)
+        try:
+            async with asyncio.timeout(20):
+                await self.bot.run(stop)
+        finally:  # of whatever a bot did before it failed, too
+            await self.session.close()
+            self.replayed = replay_session(self.read_session(self.session))
+            assert self.replayed.is_equal, self.replayed.difference
+            self._check_replay(self.bot, self.replayed)
         return self.bot
+
+    def _check_replay(self, bot: Bot, replayed: ReplayResult) -> None:
+        """The replay ends with the bot's own purse and has asked the strategy as often."""
+        assert replayed.decisions == sum(desk.decided for desk in bot.desks.values())
+        if replayed.started is not None:
+            assert replayed.purse.state() == bot.purse.state()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await until(condition)
 
     async def settled(self) -> None:
         """Wait until no order is in flight."""

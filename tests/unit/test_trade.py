@@ -192,7 +192,7 @@ async def test_minute_after_a_break_has_a_forecast_once_its_candles_are_there() 
     stage = Stage({at(3): HIGH})
 
     async def filled() -> None:
-        while not stage.ports.market_data.asked[1:] or stage.bot.desks[MARKET]._filling.done() is False:  # type: ignore[union-attr]
+        while not stage.ports.market_data.asked[1:] or stage.bot.forecasts[MARKET].is_filling:  # type: ignore[union-attr]
             await asyncio.sleep(0)
 
     await stage.play(

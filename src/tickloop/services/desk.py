@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-import polars as pl
-import structlog
-
 from tickloop.domain import rules, strategy
-from tickloop.domain.bars import candle_frame
 from tickloop.domain.forecast import Forecast
 from tickloop.domain.market import QTY_UNITS, Side, Trade
 from tickloop.domain.orders import Cause, Intent
 from tickloop.domain.purse import DecisionState, Lot, Purse
 from tickloop.domain.recent_bars import RecentBars
 from tickloop.domain.strategy import Params
-from tickloop.domain.window import MINUTE_MS, Window
-from tickloop.errors import DataError, TickloopError
-from tickloop.ports import Clock, MarketData
-from tickloop.services.predict import HISTORY_MIN, start_up_bars
-
-FILL_PAUSE_S = 1.0
-"""Real seconds before the candles of missed minutes are asked for again after a failure."""
-
-log = structlog.get_logger()
+from tickloop.domain.window import MINUTE_MS
+from tickloop.services.predict import HISTORY_MIN
 
 
-class Forecaster(Protocol):
-    """What a desk needs of `LiveForecaster`."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What there is to a minute; `forecast` is None when it has none, for good."""
 
-    def refresh(self) -> bool: ...
+    forecast: Forecast | None
 
-    def champion_forecast(self, bars: pl.DataFrame, minute_ms: int, made_at_ms: int) -> Forecast | None: ...
+
+class MinuteForecasts(Protocol):
+    """Where a desk has its forecasts from: the models, or the record of a session."""
+
+    def answer(self, recent: RecentBars, minute_ms: int) -> Answer | None:
+        """Close the minutes before and answer for this one; None while it cannot be told: the next trade asks again."""
 
 
 class Desk:
@@ -51,9 +46,7 @@ class Desk:
         market: str,
         params: Params,
         order_krw: Decimal,
-        forecaster: Forecaster,
-        market_data: MarketData,
-        clock: Clock,
+        forecasts: MinuteForecasts,
         forecast_delay_ms: int,
     ) -> None:
         self.market = market
@@ -63,33 +56,11 @@ class Desk:
         self.decided = 0
         self._params = params
         self._order_krw = order_krw
-        self._forecaster = forecaster
-        self._market_data = market_data
-        self._clock = clock
+        self._forecasts = forecasts
         self._delay_ms = forecast_delay_ms
         self._newest_ms = 0
         self._answered_minute = -1
-        self._filling: asyncio.Task[None] | None = None
         self._state: DecisionState | None = None
-
-    async def start(self) -> None:
-        """Fetch the start-up bars and look for a champion; `TickloopError` when the bars cannot be had."""
-        candles = await asyncio.to_thread(start_up_bars, self._market_data, self.market, self._clock.now_ms())
-        self.recent.seed(candles)
-        await self.refresh()
-
-    async def refresh(self) -> None:
-        """Follow the registry's champion; what fails is logged, and the models stay as they were."""
-        try:
-            await asyncio.to_thread(self._forecaster.refresh)
-        except TickloopError as exc:
-            log.warning("models not read", market=self.market, reason=str(exc))
-
-    async def close(self) -> None:
-        """End the fetch of candles that is under way."""
-        if self._filling is not None:
-            self._filling.cancel()
-            await asyncio.wait([self._filling])
 
     def take(self, trade: Trade) -> bool:
         """Keep a trade, and make the forecast of its minute when that is due.
@@ -103,7 +74,9 @@ class Desk:
         self._newest_ms = trade.ts_event_ms
         minute = _minute_of(trade.ts_event_ms)
         if minute != self._answered_minute and trade.ts_event_ms >= minute + self._delay_ms:
-            self._forecast_minute(minute)
+            answer = self._forecasts.answer(self.recent, minute)
+            if answer is not None:
+                self.forecast, self._answered_minute = answer.forecast, minute
         return True
 
     def purse_changed(self) -> None:
@@ -178,29 +151,6 @@ class Desk:
         if forecast is None or forecast.target_minute_ms != _minute_of(trade.ts_event_ms):
             return None
         return forecast
-
-    def _forecast_minute(self, minute: int) -> None:
-        """Forecast a minute once; while candles of missed minutes are on their way, the next trade tries again."""
-        if self._filling is not None and not self._filling.done():
-            return
-        try:
-            missing = self.recent.close(minute)
-            if missing:
-                self._filling = asyncio.create_task(self._fill(missing))
-                return
-            self.forecast = self._forecaster.champion_forecast(self.recent.frame(), minute, self._clock.now_ms())
-        except DataError as exc:
-            log.warning("no forecast", market=self.market, minute=minute, reason=str(exc))
-        self._answered_minute = minute
-
-    async def _fill(self, missing: list[int]) -> None:
-        window = Window(missing[0], missing[-1] + MINUTE_MS)
-        try:
-            candles = await asyncio.to_thread(self._market_data.candles, self.market, window)
-            self.recent.fill(candle_frame(candles), missing)
-        except TickloopError as exc:
-            log.warning("bars of a break not fetched", market=self.market, reason=str(exc))
-            await asyncio.sleep(FILL_PAUSE_S)
 
 
 def warm_decision(params: Params) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tickloop.domain.bars import candle_frame
 from tickloop.domain.features import FEATURE_SETS, compute_features, feature_set_named
 from tickloop.domain.forecast import MAX_BAR_AGE_MIN, Forecast
-from tickloop.domain.market import Change, Side, Trade
+from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.recent_bars import RecentBars
 from tickloop.domain.tables import FORECAST
 from tickloop.domain.window import MINUTE_MS, Window, to_datetime
@@ -224,10 +224,15 @@ def challengers(versions: Iterable[ModelVersion], champion: ModelVersion, limit:
     return [version for version in by_age if version.name != champion.name][:limit]
 
 
+def start_up_candles(market_data: MarketData, market: str, now_ms: int, minutes: int = HISTORY_MIN) -> list[Candle]:
+    """Fetch the candles of the last whole minutes before now."""
+    end = now_ms - now_ms % MINUTE_MS
+    return market_data.candles(market, Window(end - minutes * MINUTE_MS, end))
+
+
 def start_up_bars(market_data: MarketData, market: str, now_ms: int, minutes: int = HISTORY_MIN) -> pl.DataFrame:
     """Fetch the candles of the last whole minutes before now, as a CANDLE frame to seed recent bars with."""
-    end = now_ms - now_ms % MINUTE_MS
-    return candle_frame(market_data.candles(market, Window(end - minutes * MINUTE_MS, end)))
+    return candle_frame(start_up_candles(market_data, market, now_ms, minutes))
 
 
 def warm_up() -> None:

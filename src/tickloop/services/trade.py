@@ -12,16 +12,30 @@ from typing import Any, Protocol, cast
 import structlog
 
 from tickloop.domain import rules, strategy
+from tickloop.domain.bot_session import Ended, Started, StreamLost
 from tickloop.domain.market import Trade
-from tickloop.domain.orders import ZERO, Order, OrderState
+from tickloop.domain.orders import ZERO, Order
 from tickloop.domain.purse import Purse
 from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import CorruptLineError, SettingsError
-from tickloop.ports import Broker, Clock, Disconnected, Frame, MarketData, OrderLog, TradeFeed, Warehouse
-from tickloop.services.desk import Desk, Forecaster, warm_decision
+from tickloop.ports import (
+    Broker,
+    Clock,
+    Disconnected,
+    Frame,
+    MarketData,
+    OrderLog,
+    SessionRecorder,
+    TradeFeed,
+    Warehouse,
+)
+from tickloop.services.decisions import Decisions
+from tickloop.services.desk import Desk, warm_decision
+from tickloop.services.minute_forecasts import Forecaster, LiveForecasts
 from tickloop.services.order_path import FOLLOW_DEADLINE_S, OrderPath, answered
 from tickloop.services.predict import warm_up
 from tickloop.services.projection import Projection
+from tickloop.services.session_log import AgeNotes, NotedOrderLog
 from tickloop.settings import StrategySettings
 
 STALE_MS = 60_000
@@ -62,24 +76,6 @@ class BotPorts(Protocol):
 
 
 @dataclass
-class OrderLimit:
-    """At most `most` orders in one market minute, over all markets."""
-
-    most: int
-    minute: int = -1
-    sent: int = 0
-
-    def allows(self, ts_ms: int) -> bool:
-        """Count an order that is about to leave at this market time; False when it must not."""
-        if ts_ms // MINUTE_MS > self.minute:
-            self.minute, self.sent = ts_ms // MINUTE_MS, 0
-        self.sent += 1
-        if self.sent == self.most + 1:
-            log.error("order limit", per_minute=self.most)
-        return self.sent <= self.most
-
-
-@dataclass
 class Seen:
     """What the feed brought.
 
@@ -108,6 +104,7 @@ class Bot:
         feed: TradeFeed,
         broker: Broker,
         order_log: OrderLog,
+        session: SessionRecorder,
         parse: ParseTrade,
         forecaster_for: Callable[[str], Forecaster],
         report: Report,
@@ -116,6 +113,7 @@ class Bot:
         """Rebuild the purse from the order log.
 
         Args:
+            session: keeps what this run sees and does, for `replay`.
             report: called about twice a second from the first subscription on, with a line and figures by name.
 
         Raises:
@@ -133,14 +131,21 @@ class Bot:
         self._finish_deadline_s = finish_deadline_s
         self._params = _params(ports)
         self._order_krw = ports.strategy.order_notional or Decimal(f"{self._params.order_krw:.12g}")
-        self.desks = {market: self._desk(market, forecaster_for(market)) for market in ports.markets}
+        self._session = session
+        self.forecasts = {market: self._forecasts_of(market, forecaster_for(market)) for market in ports.markets}
+        self.desks = {market: self._desk(market) for market in ports.markets}
         for event in order_log.read():
             self.purse.apply(event)
-        self._sequence = len(self.purse.orders)
-        self._limit = OrderLimit(MAX_ORDERS_PER_MINUTE)
+        sequence = len(self.purse.orders)
+        self._decisions = Decisions(
+            name, self.purse, self.desks, sequence=sequence, most_per_minute=MAX_ORDERS_PER_MINUTE
+        )
+        self._is_limit_told = False
+        self._age = AgeNotes(session.note)
         self._balances: dict[str, str] = {}
         self._projection = Projection(name, ports.warehouse)
-        self._path = OrderPath(broker, order_log, self.purse, ports.clock, self._order_changed)
+        self._order_log = NotedOrderLog(order_log)
+        self._path = OrderPath(broker, self._order_log, self.purse, ports.clock, self._order_changed)
         self._is_over = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -161,13 +166,14 @@ class Bot:
                 task.cancel()
             await asyncio.wait((*work, asked))
             await self._path.finish(self._finish_deadline_s)
-            for desk in self.desks.values():
-                await desk.close()
+            for forecasts in self.forecasts.values():
+                await forecasts.close()
             self._is_over.set()
             await asyncio.wait(chores)
         for task in chores:
             task.result()
         self._path.raise_failure()
+        self._session.note(Ended(self._ports.clock.now_ms()))
 
     async def _trade(self) -> None:
         await asyncio.to_thread(warm_up)
@@ -176,9 +182,28 @@ class Bot:
         for order in list(self.purse.orders.values()):
             self._order_changed(order)
         await self._look_at_balances()
-        for desk in self.desks.values():
-            await desk.start()
+        seeded = [await self.forecasts[market].start(desk.recent) for market, desk in self.desks.items()]
+        self._session.note(self._started())
+        for one in seeded:
+            self._session.note(one)
+        self._order_log.note = self._session.note
         await self._read()
+
+    def _started(self) -> Started:
+        ports = self._ports
+        return Started(
+            bot=self._name,
+            markets=ports.markets,
+            at_ms=ports.clock.now_ms(),
+            preset=ports.strategy.preset,
+            params=self._params._asdict(),
+            order_krw=self._order_krw,
+            forecast_delay_ms=ports.strategy.forecast_delay_ms,
+            orders_per_minute=MAX_ORDERS_PER_MINUTE,
+            purse=self.purse.state(),
+            sequence=self._decisions.sequence,
+            halted={market: desk.halted for market, desk in self.desks.items() if desk.halted},
+        )
 
     async def _look_at_balances(self) -> None:
         """Show the account; a market whose lots the account does not hold stands still. The rest is not ours."""
@@ -207,11 +232,13 @@ class Bot:
                     await asyncio.sleep(0)
 
     def _note_gap(self, gap: Disconnected) -> None:
+        self._session.note(StreamLost(gap.since_ms, gap.until_ms))
         for desk in self.desks.values():
             desk.recent.lost(gap.since_ms, gap.until_ms)
         self.seen.is_subscribed = True
 
     def _take(self, frame: Frame) -> None:
+        self._session.frame(frame)  # first: what follows from it is noted behind it
         try:
             trade = self._parse(frame)
         except CorruptLineError as exc:
@@ -232,37 +259,37 @@ class Bot:
         if is_new_minute:
             self.seen.newest_minute = minute
             self.seen.minutes += 1
-        if self._ports.clock.now_ms() - trade.ts_event_ms > STALE_MS:
+        is_stale = self._ports.clock.now_ms() - trade.ts_event_ms > STALE_MS
+        self._age.set(is_stale)
+        if is_stale:
             self.seen.stale += 1
-        elif not desk.halted:
+        else:
             self._act(desk, trade)
 
     def _act(self, desk: Desk, trade: Trade) -> None:
-        action = desk.decide(self.purse, trade)
-        if action == strategy.NOTHING or not self._limit.allows(trade.ts_event_ms):
-            return
-        self._sequence += 1
-        # Never used before: the log knows every intent ever sent, and a torn one was not sent.
-        order_id = f"tl-{self._name}-{trade.ts_event_ms}-{self._sequence}"
-        is_sell = action == strategy.SELL
-        self._path.submit(desk.sell(order_id, self.purse, trade) if is_sell else desk.buy(order_id, trade))
+        intent, limit = self._decisions.intent(desk, trade), self._decisions.limit
+        if intent is not None:
+            self._path.submit(intent)
+        elif limit.is_just_reached and not self._is_limit_told:
+            log.error("order limit", per_minute=limit.most)
+        self._is_limit_told = limit.is_just_reached
 
     def _order_changed(self, order: Order) -> None:
-        if order.state is OrderState.LOST and (desk := self.desks.get(order.intent.market)) is not None:
-            desk.halted = f"order {order.intent.client_order_id} was lost: {order.reason}"
-        for desk in self.desks.values():
-            desk.purse_changed()  # of every market: they share the cash
+        self._decisions.order_changed(order)
         self._projection.order_changed(order)
 
     async def _refresh(self) -> None:
         while not await _is_set_within(self._is_over, _REFRESH_S):
-            for desk in self.desks.values():
-                await desk.refresh()
+            for forecasts in self.forecasts.values():
+                await forecasts.refresh()
 
     async def _housekeeping(self) -> None:
-        is_last = False
+        is_last, is_told = False, False
         while not is_last:
             is_last = await _is_set_within(self._is_over, _HOUSEKEEPING_S)
+            if self._session.problem and not is_told:
+                is_told = True
+                log.error("session incomplete; trading goes on", reason=self._session.problem)
             if self.seen.is_subscribed:
                 self._note_equity()
                 self._report(self._summary(), self._figures())
@@ -309,12 +336,16 @@ class Bot:
             "forecasts": {market: _forecast_figures(desk) for market, desk in self.desks.items()},
             "stale_trades": self.seen.stale,
             "corrupt_frames": self.seen.corrupt,
+            "session": {"name": self._session.name, "problem": self._session.problem},
         }
 
-    def _desk(self, market: str, forecaster: Forecaster) -> Desk:
+    def _forecasts_of(self, market: str, forecaster: Forecaster) -> LiveForecasts:
         ports = self._ports
-        delay_ms = ports.strategy.forecast_delay_ms
-        return Desk(market, self._params, self._order_krw, forecaster, ports.market_data, ports.clock, delay_ms)
+        return LiveForecasts(market, forecaster, ports.market_data, ports.clock, self._session.note)
+
+    def _desk(self, market: str) -> Desk:
+        delay_ms = self._ports.strategy.forecast_delay_ms
+        return Desk(market, self._params, self._order_krw, self.forecasts[market], delay_ms)
 
 
 def _params(ports: BotPorts) -> strategy.Params:
