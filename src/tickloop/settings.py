@@ -42,13 +42,19 @@ class ExchangeSettings(_Section):
     keys_file: Path | None = Field(
         default=None, description="TOML or JSON file with access_key and secret_key that only its owner can read"
     )
-    is_path_invented: bool = Field(
-        default=False, description="the exchange is a simulator that makes its trades from candles"
+    is_path_invented: bool | None = Field(
+        default=None,
+        description="the exchange makes its trades from candles; when absent, one on this machine is taken to do so",
     )
 
     @property
     def is_on_this_machine(self) -> bool:
         return urlsplit(self.rest_url).hostname in LOOPBACK
+
+    @property
+    def makes_its_path(self) -> bool:
+        """Tell whether its trades may be made up: of a simulator that nobody vouches for, they are."""
+        return self.is_on_this_machine if self.is_path_invented is None else self.is_path_invented
 
 
 class CollectSettings(_Section):
@@ -142,6 +148,9 @@ class StrategySettings(_Section):
     budget: Decimal = Field(default=Decimal(50_000), gt=0, description="KRW that the bot may use")
     forecast_delay_ms: int = Field(
         default=1_000, ge=0, description="a minute's forecast is used from this long after its start"
+    )
+    keep_sessions_days: int = Field(
+        default=30, ge=1, description="days after which a session of the bot, kept for `backtest --replay`, is deleted"
     )
 
 
@@ -364,8 +373,12 @@ class HomePaths:
     def logs(self) -> Path:
         return self.home / "log"
 
+    @property
+    def bots(self) -> Path:
+        return self.home / "bots"
+
     def bot(self, name: str) -> Path:
-        return self.home / "bots" / name
+        return self.bots / name
 
 
 class _Keys(BaseModel):

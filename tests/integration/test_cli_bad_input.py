@@ -8,9 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from backtest_home import MARKET, START, WINDOW, command, make_home
 from tickloop.adapters.local.home import hold_home, prepare_home
+from tickloop.bootstrap import open_app
+from tickloop.domain.models import persistence
+from tickloop.domain.window import MINUTE_MS
+from tickloop.ports import Decision
+from tickloop.settings import load_settings
 
 
 def tickloop(*args: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -131,3 +138,122 @@ def test_unknown_recording_is_named_with_the_valid_ones(home: Path) -> None:
 def test_bot_refuses_an_exchange_that_is_not_on_this_machine(home: Path) -> None:
     """Live trading comes with an opt-in of its own."""
     assert_fails(tickloop("trade", home=home), 1, "exchange.rest_url", "https://api.upbit.com")
+
+
+# --- back-tests ---------------------------------------------------------------------------------------------------
+
+
+STRATEGIES = """
+from typing import Any, NamedTuple
+
+from tickloop.domain.strategy import Params, Strategy
+
+
+def raising(*state: Any) -> int:
+    raise KeyError("no such level")
+
+
+def nonsense(*state: Any) -> int:
+    return 7
+
+
+raises = Strategy("raises", raising, None, {"default": Params()}, uses_forecasts=False)
+odd = Strategy("odd", nonsense, None, {"default": Params()}, uses_forecasts=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a home of two settled hours, with a champion that was trained on the first minute of them."""
+    folder = make_home(tmp_path_factory.mktemp("filled") / "home")
+    (folder.parent / "mine.py").write_text(STRATEGIES, encoding="utf-8")
+    (folder.parent / "broken.py").write_text("def :", encoding="utf-8")
+    model = persistence.fit(np.zeros((1, 1)), np.zeros(1), ("x",), "bar", seed=0)
+    with open_app(load_settings(folder)) as app:
+        params = {"feature_set": "bar", "train_end_ms": str(START + MINUTE_MS)}
+        version = app.registry.register(
+            MARKET, "persistence", model.files(), params=params, metrics={}, lineage={}, slot=None
+        )
+        app.registry.decide(Decision(MARKET, START, version.name, None, False, "the first", {}, START))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        ((), 1, ("has seen what came until then in training", "valid: a window from then on")),
+        (("--model", "ridge-9"), 2, ("'ridge-9'", "valid: persistence-1")),
+        (("--market", "KRW-BTC"), 2, ("KRW-BTC is given twice",)),
+        (("--strategy", "sma_crosses"), 2, ("'sma_crosses' is not known", "sma_cross")),
+        (("--strategy", "{folder}/gone.py:mine"), 2, ("gone.py does not exist",)),
+        (("--strategy", "{folder}/broken.py:mine"), 2, ("broken.py, line 1, is not Python",)),
+        (("--strategy", "{folder}/mine.py:other"), 2, ("has no 'other'", "valid: raises, odd")),
+        (("--strategy", "{folder}/mine.py:raises"), 2, ("'raises' raised KeyError", "no such level")),
+        (("--strategy", "{folder}/mine.py:odd", "--mode", "ticks"), 2, ("NOTHING (0), SELL (1), BUY (2)",)),
+        (("--strategy", "sma_cross", "--model", "persistence-1"), 2, ("uses no forecasts",)),
+        (("--strategy", "sma_cross", "--set", "odder_krw=1"), 2, ("'odder_krw'", "nearest: order_krw")),
+        (("--strategy", "sma_cross", "--set", "fast=0"), 2, ("fast 0 is out of range", "valid: ")),
+        (("--strategy", "sma_cross", "--set", "fast=many"), 2, ("fast 'many' is not a number",)),
+        (("--strategy", "sma_cross", "--set", "fast"), 2, ("'fast' cannot be read", "NAME=VALUE")),
+        (("--strategy", "sma_cross", "--set", "fast=2", "--set", "fast=3"), 2, ("fast is given twice",)),
+        (("--strategy", "sma_cross", "--set", "fee_rate=0"), 2, ("'fee_rate'",)),
+        (("--strategy", "sma_cross", "--preset", "seed2023"), 2, ("preset 'seed2023'", "valid: default")),
+        (("--strategy", "sma_cross", "--mode", "candles"), 2, ("'candles'", "valid: bars, ticks")),
+        (("--strategy", "sma_cross", "--budget", "nan"), 2, ("budget nan KRW",)),
+        (("--strategy", "sma_cross", "--budget", "5000"), 2, ("does not pay one order", "6,003.00 or more")),
+        (("--strategy", "sma_cross", "--latency-ms", "300"), 2, ("no meaning in bar mode",)),
+        (("--strategy", "sma_cross", "--mode", "ticks", "--latency-ms", "-1"), 2, ("latency -1 ms", "0 to 600000")),
+        (("--strategy", "sma_cross", "--mode", "ticks", "--fill-model", "best"), 2, ("'best'", "valid: spread")),
+        (("--strategy", "sma_cross", "--fill-model", "spread"), 2, ("no meaning in bar mode",)),
+        (("--strategy", "sma_cross", "--orders", "{folder}/orders.txt"), 2, ("orders.txt", ".csv, .parquet")),
+        (("--strategy", "sma_cross", "--orders", "{folder}/none/orders.csv"), 2, ("none/orders.csv cannot be",)),
+    ],
+)
+def test_back_test_that_cannot_be_is_refused_before_any_number(
+    filled: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    args: tuple[str, ...],
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    """Nothing on stdout; the message names the field, its value and what would be valid."""
+    told = tuple(arg.format(folder=filled.parent) for arg in args)
+
+    done = command(capfd, monkeypatch, "backtest", "--market", MARKET, "--window", WINDOW, "--home", str(filled), *told)
+
+    assert (done.code, done.out) == (code, ""), done.err
+    assert "Traceback" not in done.err
+    for word in words:
+        assert word in done.err
+
+
+@pytest.mark.parametrize(
+    ("market", "window", "code", "words"),
+    [
+        ("KRW-NONE", WINDOW, 2, ("KRW-NONE", "KRW-BTC")),
+        (MARKET, "2024-01-22T02..T02", 2, ("ends before it starts",)),
+        (MARKET, "2024-01-22T05", 1, ("60 minutes", "unknown or not settled", "--allow-unknown")),
+    ],
+)
+def test_back_test_of_nothing_is_refused(
+    filled: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    market: str,
+    window: str,
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    """A market that is not collected, a window without length, and one without data."""
+    run = ("backtest", "--market", market, "--window", window, "--strategy", "do_nothing", "--home", str(filled))
+
+    done = command(capfd, monkeypatch, *run)
+
+    assert (done.code, done.out) == (code, ""), done.err
+    for word in words:
+        assert word in done.err
+    if code == 1:
+        let_through = command(capfd, monkeypatch, *run, "--allow-unknown")
+        assert (let_through.code, let_through.out) == (1, "")
+        assert f"{market} has no bar in {window}" in let_through.err

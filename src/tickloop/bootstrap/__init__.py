@@ -17,6 +17,8 @@ from tickloop.settings import HomePaths, PromotionSettings, Settings, StrategySe
 
 if TYPE_CHECKING:  # opened on first use: a command pays only for the adapters it needs
     from tickloop.adapters.fluentd.config import FluentdPaths
+    from tickloop.adapters.local.bot_session import BotSessionWriter
+    from tickloop.adapters.local.bot_session_keep import BotSessions
     from tickloop.adapters.local.journal import JournalStore
     from tickloop.adapters.local.journal_intake import LineMaker
     from tickloop.adapters.local.journal_writer import JournalWriter
@@ -40,6 +42,7 @@ if TYPE_CHECKING:  # opened on first use: a command pays only for the adapters i
         Notifier,
         Prunable,
         RawStore,
+        RecordedSession,
         RefusedLines,
         SegmentKeeper,
         Warehouse,
@@ -117,7 +120,7 @@ class App:
 
     @property
     def is_path_invented(self) -> bool:
-        return self.settings.exchange.is_path_invented
+        return self.settings.exchange.makes_its_path
 
     @cached_property
     def clock(self) -> Clock:
@@ -199,7 +202,7 @@ class App:
 
     def prunables(self) -> list[Prunable]:
         """Give the stores that forget old days."""
-        return self.stores.prunables()
+        return [*self.stores.prunables(), self.bot_sessions()]
 
     @property
     def journal_keep_ms(self) -> int:
@@ -384,6 +387,24 @@ class App:
         from tickloop.adapters.local.order_log import FileOrderLog
 
         return FileOrderLog(self.paths.bot(self.settings.bot))
+
+    def bot_session(self) -> BotSessionWriter:
+        """Begin the record of a run of the bot."""
+        from tickloop.adapters.local.bot_session import BotSessionWriter
+
+        return BotSessionWriter(self.paths.bot(self.settings.bot) / "sessions", self.clock)
+
+    def bot_sessions(self) -> BotSessions:
+        """Give the records of all bots of this home."""
+        from tickloop.adapters.local.bot_session_keep import BotSessions
+
+        return BotSessions(self.paths.bots, self.strategy.keep_sessions_days)
+
+    def recorded_session(self, name: str) -> RecordedSession:
+        """Give a session of the bot by its name or folder, or the `last` one; `UsageError` when there is none."""
+        from tickloop.adapters.local.bot_session_read import BotSessionFiles
+
+        return BotSessionFiles(self.bot_sessions().find(self.settings.bot, name))
 
     def forecaster(self, market: str, *, is_stored: bool) -> LiveForecaster:
         """Give the live forecaster of one market; the API's stores what it makes, the bot's does not."""

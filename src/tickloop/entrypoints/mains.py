@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from tickloop.adapters.local.home import NEEDED_BYTES, prepare_home
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import open_app
 from tickloop.entrypoints.process import configure_logging, die_with_parent, run_async, run_threaded
-from tickloop.errors import SettingsError
+from tickloop.errors import HomeNotWritableError, SettingsError
 from tickloop.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ def bot(settings: Settings) -> int:
 
     async def main(stop: asyncio.Event) -> None:
         broker, order_log = app.broker(), app.order_log()
+        with suppress(HomeNotWritableError):  # old sessions that stay are no reason not to trade
+            app.bot_sessions().prune(app.clock.now_ms())
+        session = app.bot_session()
         try:
             bot = Bot(
                 name=settings.bot,
@@ -147,12 +151,14 @@ def bot(settings: Settings) -> int:
                 feed=app.feed(("trade",)),
                 broker=broker,
                 order_log=order_log,
+                session=session,
                 parse=decode_trade,
                 forecaster_for=lambda market: app.forecaster(market, is_stored=False),
                 report=report,
             )
             await bot.run(stop)
         finally:
+            await session.close()
             await broker.close()
             order_log.close()
 
@@ -164,7 +170,7 @@ def exchange_notice(settings: Settings) -> str:
     """Say of a simulated exchange that it is one, and which of its prices are invented."""
     if not is_simulated(settings):
         return ""
-    if settings.exchange.is_path_invented:
+    if settings.exchange.makes_its_path:
         return "Simulated exchange: prices are real, the path inside a minute is invented"
     return "Simulated exchange: a recording is replayed"
 
