@@ -60,20 +60,32 @@ def _replay_bars(
     forecast_price: NDArray[np.float64],
     book: Book,
 ) -> None:
-    purse = book.purse[0]
     nth = 0
     for bar in range(len(ts)):
         while nth < len(minute) and minute[nth] < ts[bar]:
             nth += 1
         forecast = forecast_price[nth] if nth < len(minute) and minute[nth] == ts[bar] else np.nan
-        if purse["lots"] > 0 and is_late(params, book.filled_at[0], ts[bar]):  # the first lot is the oldest
-            _sell_late(book, params, ladders, ts[bar], opens[bar], forecast)
-        # The decision at an open stands for one a little later, so the next minute's is past the cooldown.
-        is_cool = ts[bar] - purse["last_buy_ms"] >= params.cooldown_ms
-        if is_cool and is_wanted(params, opens[bar], forecast) and is_affordable(params, purse["cash"]):
-            _buy(book, params, ladders, ts[bar], opens[bar], forecast)
-        if _lowest(book.entry, purse["lots"]) * params.take_profit_num < highs[bar] * params.take_profit_den:
-            _sell_at_target(book, params, ladders, ts[bar], highs[bar], forecast)
+        act_at_open(book, params, ladders, ts[bar], opens[bar], forecast)
+        act_at_high(book, params, ladders, ts[bar], highs[bar], forecast)
+
+
+@kernel
+def act_at_open(book: Book, params: Params, ladders: LadderTable, ts_ms: int, price: float, forecast: float) -> None:
+    """Sell what has been held too long, then buy if the forecast says so: both at the open of a bar."""
+    purse = book.purse[0]
+    if purse["lots"] > 0 and is_late(params, book.filled_at[0], ts_ms):  # the first lot is the oldest
+        _sell_late(book, params, ladders, ts_ms, price, forecast)
+    # The decision at an open stands for one a little later, so the next minute's is past the cooldown.
+    is_cool = ts_ms - purse["last_buy_ms"] >= params.cooldown_ms
+    if is_cool and is_wanted(params, price, forecast) and is_affordable(params, purse["cash"]):
+        _buy(book, params, ladders, ts_ms, price, forecast)
+
+
+@kernel
+def act_at_high(book: Book, params: Params, ladders: LadderTable, ts_ms: int, high: float, forecast: float) -> None:
+    """Sell the lots of earlier bars whose target the high of this one lies beyond."""
+    if _lowest(book.entry, book.purse[0]["lots"]) * params.take_profit_num < high * params.take_profit_den:
+        _sell_at_target(book, params, ladders, ts_ms, high, forecast)
 
 
 @kernel
