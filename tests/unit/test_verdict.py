@@ -61,6 +61,18 @@ def test_each_doubt_alone_makes_it_luck_and_is_named(change: dict[str, float | N
     assert f", but {says}" in found.text
 
 
+def test_trials_whose_profits_are_not_known_are_held_against_the_best_of_as_many() -> None:
+    """By the p of the best; over-fitting cannot be measured then."""
+    unknown = replace(GOOD, overfitting=None)
+
+    good, bad = verdict(replace(unknown, p_best=0.03)), verdict(replace(unknown, p_best=0.4))
+
+    assert good.kind is Kind.UNLIKELY_LUCK
+    assert "best of 190 trials with deflated Sharpe 0.981, p 0.03 for the best of so many," in good.text
+    assert bad.kind is Kind.LUCK
+    assert "but the best of 190 worthless strategies does as well in up to 40 % of cases." in bad.text
+
+
 def test_all_doubts_are_said() -> None:
     """Not only the first."""
     found = verdict(replace(GOOD, trades=7, losses=2, p_mean=0.3, deflated_sharpe=0.5, overfitting=0.5, p_signal=0.5))

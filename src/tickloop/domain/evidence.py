@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tickloop.domain.backtest_book import Book
-from tickloop.domain.backtest_result import BacktestResult
+from tickloop.domain.blocks import DEFAULT
 from tickloop.domain.figures import SHARPE, Floats
-from tickloop.domain.fills import funds_of
 from tickloop.domain.overfitting import MAX_BLOCKS, Overfitting, overfitting
-from tickloop.domain.resampling import MIN_PERIODS, Resampled, resampled
+from tickloop.domain.resampling import MIN_PERIODS, Resampled, deflated_p, resampled, resamples_for
 from tickloop.domain.sharpe import (
     Record,
     deflated_sharpe,
@@ -23,42 +19,19 @@ from tickloop.domain.sharpe import (
     record_of,
     sharpe_variance,
 )
-from tickloop.domain.strategy import OrderParams
-from tickloop.domain.verdict import Evidence, Path
-from tickloop.domain.window import DAY_MS, HOUR_MS, MINUTE_MS
-from tickloop.errors import DataError, NotEnoughDataError
+from tickloop.domain.track import PERIODS, Track, period_for, period_profits
+from tickloop.domain.verdict import ALPHA, Evidence
+from tickloop.domain.window import DAY_MS, MINUTE_MS
+from tickloop.errors import NotEnoughDataError
 
-PERIODS = {"day": DAY_MS, "hour": HOUR_MS, "10 minutes": 10 * MINUTE_MS, "minute": MINUTE_MS}
+MOST_DRAWN = 20_000_000
+"""Periods that all resamples together may draw: a second or so."""
 
-ENOUGH = 200
-"""Periods from which on the bootstrap of the mean keeps its level (`resampling.resampled`)."""
+_MOST_TOLD = 500
+"""Trials whose best can be told from `verdict.ALPHA` at all: `resampling.MAX_RESAMPLES`."""
 
 Basis = Literal["the trials that were made", "as many worthless trials that have nothing to do with each other"]
 """Where the spread of the trials' ratios comes from, which a deflated ratio needs."""
-
-
-@dataclass(frozen=True)
-class Track:
-    """What a run earned, reduced to what a judgement needs.
-
-    Attributes:
-        ts_ms: start of each minute with a price, ascending, int64 (n,).
-        equity: KRW at the end of those minutes, lots at the last price after the fee of selling, float64 (n,).
-        budget: KRW at the start.
-        trades, losses: round trips, and those of them that lost.
-    """
-
-    ts_ms: NDArray[np.int64]
-    equity: Floats
-    budget: float
-    trades: int
-    losses: int
-    path: Path
-    buy_and_hold_krw: float | None = None
-
-    @property
-    def profit_krw(self) -> float:
-        return float(self.equity[-1]) - self.budget
 
 
 @dataclass(frozen=True)
@@ -95,6 +68,8 @@ class Choice:
         basis: None for one trial, which was not chosen.
         expected_max_sharpe: per period of the run, the best of `trials` that are all worth nothing.
         overfitting: None where the profits of the trials are not known.
+        p_best: p of a mean of 0 or less for the best of all trials, however they depend on each other: an upper limit,
+            given where `overfitting` is not.
     """
 
     trials: int
@@ -102,56 +77,15 @@ class Choice:
     expected_max_sharpe: float
     deflated_sharpe: float
     overfitting: Overfitting | None
+    p_best: float | None = None
 
 
-def track_of(result: BacktestResult, path: Path) -> Track:
-    """Take what a judgement needs from a result."""
-    profits = result.trips["profit_krw"].to_numpy()
-    return Track(
-        ts_ms=result.equity["ts"].dt.epoch("ms").to_numpy().astype(np.int64),
-        equity=result.equity["equity"].to_numpy().astype(np.float64),
-        budget=result.setup.budget,
-        trades=len(profits),
-        losses=int((profits < 0).sum()),
-        path=path,
-        buy_and_hold_krw=result.buy_and_hold_krw,
-    )
-
-
-def profit_of(book: Book, params: OrderParams, close: float, cash: float) -> float:
-    """Give what `BacktestResult.profit_krw` gives for a run, without reading its orders.
+def luck_of(track: Track, rng: np.random.Generator, trials: int = 1) -> Luck:
+    """Judge the profits of a run by resampling.
 
     Args:
-        close: last price of the run, KRW.
-        cash: KRW at its start.
-    """
-    purse = book.purse[0]
-    held = funds_of(int(book.qty_e8[: purse["lots"]].sum()), close)
-    return float(purse["cash"]) + held * (1.0 - params.fee_rate) - cash
-
-
-def period_for(start_ms: int, end_ms: int) -> str:
-    """Choose the period for a span: the longest that it holds `ENOUGH` times, else the minute."""
-    for name, length in PERIODS.items():
-        if end_ms - start_ms >= ENOUGH * length:
-            return name
-    return "minute"
-
-
-def period_profits(track: Track, period: str) -> Floats:
-    """Give the profit of each period of UTC that the run touches, in order; 0 for one without a price.
-
-    Their sum is the profit. The first and the last period may be cut by the run's ends.
-    """
-    length = PERIODS[period]
-    first, last = int(track.ts_ms[0]) // length, int(track.ts_ms[-1]) // length
-    edges = (np.arange(first, last + 1) + 1) * length
-    at_end = track.equity[np.searchsorted(track.ts_ms, edges) - 1]
-    return np.diff(at_end, prepend=track.budget)
-
-
-def luck_of(track: Track, rng: np.random.Generator) -> Luck:
-    """Judge the profits of a run by resampling.
+        trials: so many as the p of the mean is to be told from `verdict.ALPHA` for the best of; as far as `MOST_DRAWN`
+            lets it.
 
     Raises:
         NotEnoughDataError: if the run covers fewer than `resampling.MIN_PERIODS` minutes.
@@ -162,19 +96,22 @@ def luck_of(track: Track, rng: np.random.Generator) -> Luck:
     if len(row) < MIN_PERIODS:
         raise NotEnoughDataError(f"the run covers {len(row)} minutes; valid: at least {MIN_PERIODS}")
     record = record_of(row)
-    return Luck(period, resampled(row, rng), record, probabilistic_sharpe(record))
+    most = max(DEFAULT.resamples, MOST_DRAWN // len(row))
+    plan = replace(DEFAULT, resamples=min(resamples_for(ALPHA, min(trials, _MOST_TOLD)), most))
+    return Luck(period, resampled(row, rng, plan), record, probabilistic_sharpe(record))
 
 
-def choice_of(record: Record, trials: int, matrix: Floats | None = None) -> Choice:
+def choice_of(luck: Luck, trials: int, matrix: Floats | None = None) -> Choice:
     """Judge what the choice among trials brought.
 
     Args:
-        record: of the chosen one, over the whole time of `matrix`.
+        luck: of the chosen one, over the whole time of `matrix`.
         trials: all that were made, this one included; those in `matrix` count at least.
         matrix: profits (periods, trials) over the same time in periods of equal length, of any length; None if they
             are not known. The spread of the trials is then that of as many which are all worth nothing, normal and
             independent: 1 / (n - 1) per period. Trials that resemble each other spread less, so that is against us.
     """
+    record = luck.record
     known = matrix if matrix is not None and matrix.ndim == 2 and matrix.shape[1] > 1 else None
     trials = trials if known is None else max(trials, known.shape[1])
     if trials == 1:
@@ -186,7 +123,8 @@ def choice_of(record: Record, trials: int, matrix: Floats | None = None) -> Choi
         # A ratio per period grows with the root of the period's length.
         variance = sharpe_variance(SHARPE.of(known)) * len(known) / record.periods
     best = expected_max_sharpe(trials, variance)
-    return Choice(trials, basis, best, deflated_sharpe(record, trials, variance), found)
+    p_best = deflated_p(luck.resampled.p_mean, trials) if found is None else None
+    return Choice(trials, basis, best, deflated_sharpe(record, trials, variance), found, p_best)
 
 
 def evidence_of(
@@ -206,29 +144,7 @@ def evidence_of(
         overfitting=choice.overfitting.probability if choice is not None and choice.overfitting is not None else None,
         p_signal=p_signal,
         buy_and_hold_krw=track.buy_and_hold_krw,
-    )
-
-
-def stitched(parts: list[Track]) -> Track:
-    """Join runs that follow each other, each starting with what the one before it ended with.
-
-    Raises:
-        DataError: if there is none, one starts before the end of the one before it, or with other money.
-    """
-    if not parts:
-        raise DataError("no run to join; valid: at least one")
-    for before, after in pairwise(parts):
-        if after.ts_ms[0] <= before.ts_ms[-1] or after.budget != float(before.equity[-1]):
-            raise DataError(f"a run of {after.budget} KRW does not follow one that ended with {before.equity[-1]} KRW")
-    held = [part.buy_and_hold_krw for part in parts]
-    return Track(
-        ts_ms=np.concatenate([part.ts_ms for part in parts]),
-        equity=np.concatenate([part.equity for part in parts]),
-        budget=parts[0].budget,
-        trades=sum(part.trades for part in parts),
-        losses=sum(part.losses for part in parts),
-        path=parts[0].path,
-        buy_and_hold_krw=None if None in held else sum(krw for krw in held if krw is not None),
+        p_best=None if choice is None else choice.p_best,
     )
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tickloop.domain.evidence import Choice, Luck, Track, choice_of, evidence_of, luck_of
+from tickloop.domain.evidence import Choice, Luck, choice_of, evidence_of, luck_of
 from tickloop.domain.figures import Floats
 from tickloop.domain.permutation import Shuffled
 from tickloop.domain.resampling import Estimate
 from tickloop.domain.sensitivity import Sensitivity
 from tickloop.domain.sharpe import annualised, min_track_record
+from tickloop.domain.track import Track
 from tickloop.domain.verdict import ALPHA, Evidence, Verdict, verdict
 from tickloop.errors import NotEnoughDataError
 
@@ -89,8 +90,9 @@ def judge(
     probes = probes or Probes()
     notes = dict(probes.reasons)
     to_luck, to_signal = (np.random.default_rng((seed, part)) for part in range(2))
-    luck = _measured("luck", lambda: luck_of(track, to_luck), notes)
-    choice = None if luck is None else choice_of(luck.record, trials, matrix)
+    told = trials if matrix is None else 1
+    luck = _measured("luck", lambda: luck_of(track, to_luck, told), notes)
+    choice = None if luck is None else choice_of(luck, trials, matrix)
     if choice is not None and choice.trials > 1 and choice.overfitting is None:
         notes["overfitting"] = "the profits of the trials over time are not known, or too few to halve"
     signal = None
@@ -141,6 +143,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "basis": choice.basis,
         "expected_max_sharpe_per_period": choice.expected_max_sharpe,
         "deflated_sharpe": choice.deflated_sharpe,
+        "p_best": choice.p_best,
         "overfitting": None
         if found is None
         else {

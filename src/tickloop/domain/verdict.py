@@ -51,6 +51,8 @@ class Evidence:
         interval_krw: limits of the profit over the same time, 95 %: those of the mean per period times periods.
         deflated_sharpe: asked for when there were trials (`sharpe.deflated_sharpe`).
         overfitting: asked for when there were trials (`overfitting.overfitting`).
+        p_best: `p_mean` of the best of all trials (`resampling.deflated_p`); stands in for `overfitting` where the
+            profits of the trials over time are not known.
         p_signal: of the same forecasts at other minutes (`permutation.shuffled`); None if none were used.
         buy_and_hold_krw: profit of holding over the same time.
     """
@@ -66,10 +68,11 @@ class Evidence:
     overfitting: float | None = None
     p_signal: float | None = None
     buy_and_hold_krw: float | None = None
+    p_best: float | None = None
 
     def __post_init__(self) -> None:
         """Raise DataError for a figure that cannot be."""
-        shares = (self.p_mean, self.deflated_sharpe, self.overfitting, self.p_signal)
+        shares = (self.p_mean, self.deflated_sharpe, self.overfitting, self.p_signal, self.p_best)
         if any(share is not None and not 0.0 <= share <= 1.0 for share in shares):
             raise DataError(f"probabilities {shares} of a verdict; valid: from 0 to 1")
         if self.trials < 1 or not 0 <= self.losses <= self.trades or self.profit_krw != self.profit_krw:
@@ -149,7 +152,7 @@ def _by_choice(evidence: Evidence) -> list[str]:
     if evidence.trials == 1:
         return []
     tried = f"it is the best of {evidence.trials:,} trials"
-    if evidence.deflated_sharpe is None or evidence.overfitting is None:
+    if evidence.deflated_sharpe is None or (evidence.overfitting is None and evidence.p_best is None):
         return [f"{tried}, and what that choice alone brings was not measured"]
     doubts = []
     if evidence.deflated_sharpe < MIN_DEFLATED_SHARPE:
@@ -157,7 +160,10 @@ def _by_choice(evidence: Evidence) -> list[str]:
             f"{tried}, and the chance that it is better than the best of as many worthless ones is"
             f" {_percent(evidence.deflated_sharpe)}"
         )
-    if evidence.overfitting > MAX_OVERFITTING:
+    if evidence.overfitting is None and evidence.p_best is not None and evidence.p_best > ALPHA:
+        share = _percent(evidence.p_best)
+        doubts.append(f"the best of {evidence.trials:,} worthless strategies does as well in up to {share} of cases")
+    if evidence.overfitting is not None and evidence.overfitting > MAX_OVERFITTING:
         share = _percent(evidence.overfitting)
         doubts.append(f"a trial chosen like this is not above the median afterwards in {share} of cases")
     return doubts
@@ -167,7 +173,10 @@ def _support(evidence: Evidence) -> str:
     parts = [f"p {evidence.p_mean:.3g}"]
     if evidence.trials > 1:
         parts.append(f"best of {evidence.trials:,} trials with deflated Sharpe {evidence.deflated_sharpe:.3f}")
-        parts.append(f"probability of over-fitting {evidence.overfitting:.2f}")
+        if evidence.overfitting is not None:
+            parts.append(f"probability of over-fitting {evidence.overfitting:.2f}")
+        else:
+            parts.append(f"p {evidence.p_best:.3g} for the best of so many")
     if evidence.p_signal is not None:
         parts.append(f"p {evidence.p_signal:.3g} against shuffled forecasts")
     return ", ".join(parts) + "; that is no promise for other times"

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from tickloop.domain.backtest_inputs import Inputs, run_inputs
 from tickloop.domain.backtest_result import BacktestResult
-from tickloop.domain.evidence import profit_of, track_of
 from tickloop.domain.figures import Floats
 from tickloop.domain.fills import FillModel
 from tickloop.domain.forecast_shuffle import ROWS, permutations_for, shuffled_forecasts
@@ -15,6 +14,9 @@ from tickloop.domain.judgement import Judgement, Probes, judge
 from tickloop.domain.replay import is_ours
 from tickloop.domain.sensitivity import Sensitivity, sensitivity_of
 from tickloop.domain.strategy import OrderParams, Strategy
+from tickloop.domain.track import profit_of, track_of
+
+TOO_LONG = "the run is too long to be made often enough with forecasts shuffled"
 
 _ROWS_OF_OTHERS = ROWS // 20
 """What numba does not compile reads a million rows a second or less."""
@@ -49,6 +51,12 @@ def judged(
     return judge(track_of(result, inputs.path), trials=trials, matrix=matrix, probes=probes, seed=seed)
 
 
+def permutations_of(inputs: Inputs, strategy: Strategy) -> int:
+    """Give how often the length of the inputs lets a strategy be run with forecasts shuffled; 0 if not often enough."""
+    rows = len(inputs.bars.ts_ms) if inputs.tape is None else len(inputs.tape.ts_ms)
+    return permutations_for(rows, ROWS if is_ours(strategy.decide) else _ROWS_OF_OTHERS)
+
+
 class _Runs:
     """The runs of one strategy over the same inputs that a judgement asks for."""
 
@@ -59,11 +67,9 @@ class _Runs:
         inputs, strategy = self._inputs, self._strategy
         if not strategy.uses_forecasts:
             return Probes(None, self.sensitivity, (("signal", f"strategy {strategy.name} uses no forecasts"),))
-        rows = len(inputs.bars.ts_ms) if inputs.tape is None else len(inputs.tape.ts_ms)
-        budget = ROWS if is_ours(strategy.decide) else _ROWS_OF_OTHERS
-        count = permutations_for(rows, budget) if permutations is None else permutations
+        count = permutations_of(inputs, strategy) if permutations is None else permutations
         if count == 0:
-            why = "left out" if permutations == 0 else f"{rows:,} rows are too many to run often"
+            why = "left out" if permutations == 0 else TOO_LONG
             return Probes(None, self.sensitivity, (("signal", why),))
         return Probes(
             lambda rng: shuffled_forecasts(
