@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +45,7 @@ TRADES = pl.DataFrame({"ts_event": np.repeat(TS, 4) + np.tile([2_000, 20_000, 40
                        "price": np.repeat(CLOSE, 4)})  # fmt: skip
 FORECASTS = (TS, CLOSE * 1.003)
 CROSS = {"fast": 3, "slow": 9}
+PAGE = (Path(__file__).parents[2] / "docs" / "backtest.md").read_text(encoding="utf-8")
 NONE = ForecastSeries(np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64))
 
 
@@ -249,3 +253,29 @@ def test_what_cannot_be_run_is_refused_in_words(
     """Each names the field, its value and what would be valid."""
     with pytest.raises(error, match=message):
         tickloop.backtest(data, strategy, **more)
+
+
+def test_example_of_the_page_gives_what_the_page_says() -> None:
+    """Figure by figure."""
+    found = re.search(r"```python\n(>>> .*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    example = doctest.DocTestParser().get_doctest(found[1], {}, "backtest.md", None, 0)
+
+    outcome = doctest.DocTestRunner(verbose=False).run(example)
+
+    assert (outcome.failed, outcome.attempted) == (0, len(example.examples))
+    assert outcome.attempted > 8
+
+
+def test_strategy_of_the_page_can_be_copied_into_a_file_and_run(tmp_path: Path) -> None:
+    """Over bars that cross both of its prices."""
+    found = re.search(r"```python\n(from typing.*?)```", PAGE, re.DOTALL)
+    assert found is not None
+    path = tmp_path / "mine.py"
+    path.write_text(found[1], encoding="utf-8")
+    saw = 50e6 + 100_000.0 * np.abs(np.arange(COUNT) % 40 - 20)
+
+    run = tickloop.backtest((TS, saw, saw, saw), f"{path}:dip", params={"below": 50_100_000, "above": 51_500_000})
+
+    assert run.metrics["trades"] == 6
+    assert run.metrics["win_rate"] == 1.0
