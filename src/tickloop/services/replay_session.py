@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from tickloop.domain.bars import candle_frame
 from tickloop.domain.bot_session import (
@@ -22,6 +22,7 @@ from tickloop.domain.bot_session import (
     Started,
     StreamLost,
 )
+from tickloop.domain.market import Trade
 from tickloop.domain.orders import ZERO, Intent, OrderEvent, OrderState
 from tickloop.domain.purse import Purse
 from tickloop.domain.recent_bars import RecentBars
@@ -35,7 +36,17 @@ from tickloop.services.replay_result import ReplayedOrder, ReplayResult
 from tickloop.services.session_log import bars_sum
 
 
-def replay_session(session: RecordedSession) -> ReplayResult:
+class Listener(Protocol):
+    """Hears what a replay goes through."""
+
+    def decided(self, trade: Trade) -> None:
+        """Take a trade at which the strategy was asked, or would have been if its market had not stood still."""
+
+    def forecast(self, fact: Forecasted, at_ms: int) -> None:
+        """Take what there was to a minute, and the event time from which the bot had it."""
+
+
+def replay_session(session: RecordedSession, listener: Listener | None = None) -> ReplayResult:
     """Decide again on every frame of a session, by the bot's own code, and compare each order with the one it sent.
 
     Forecasts are usable from where the bot had them, and order events count from where it knew of them. Bars are made
@@ -45,7 +56,7 @@ def replay_session(session: RecordedSession) -> ReplayResult:
         DataError: the session is incomplete, with the reason.
     """
     steps = session.steps()
-    replay = _Replay()
+    replay = _Replay(listener)
     difference = ""
     try:
         for step in steps:
@@ -104,7 +115,8 @@ class _Recorded:
 class _Replay:
     """The state of a replay; `take` it through the steps of a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
         self._started: Started | None = None
         self._purse = Purse(ZERO)
         self._desks: dict[str, Desk] = {}
@@ -116,10 +128,12 @@ class _Replay:
         self._is_stale = self._has_ended = False
         self._frames = self._forecasts = 0
         self._last_ms: int | None = None
+        self._trade_ms = 0
         self._apply: dict[type[Fact], Callable[[Any], None]] = {
             Seeded: self._seed,
             StreamLost: self._lose,
             MinutesFilled: self._fill,
+            Forecasted: self._note_forecast,
             OrderNoted: self._note_order,
             Ended: self._end,
         }
@@ -144,8 +158,6 @@ class _Replay:
             for fact in facts:
                 if (apply := self._apply.get(type(fact))) is not None:
                     apply(fact)
-                elif isinstance(fact, Forecasted):
-                    self._forecasts += fact.forecast is not None
         except DataError as exc:
             raise DataError(f"at {step.position}{_trade_words(step)}: {exc}") from exc
 
@@ -173,7 +185,7 @@ class _Replay:
             raise DataError(f"the session begins with {told}; valid: its start in format {FORMAT}")
         self._started = started
         self._purse = Purse.of(started.purse)
-        params = _params(started)
+        params = params_of(started)
         for market in started.markets:
             self._recorded[market] = _Recorded(market)
             desk = Desk(market, params, started.order_krw, self._recorded[market], started.forecast_delay_ms)
@@ -198,12 +210,17 @@ class _Replay:
         desk = self._desks.get(step.trade.market)
         if desk is None:
             return None
-        self._last_ms = max(self._last_ms or 0, step.trade.ts_event_ms)
+        self._trade_ms = step.trade.ts_event_ms
+        self._last_ms = max(self._last_ms or 0, self._trade_ms)
         recorded = self._recorded[desk.market]
         recorded.prepare(step.facts, is_whole=step.is_whole)
         is_taken = desk.take(step.trade)
         recorded.check_used()
-        return self._decisions.intent(desk, step.trade) if is_taken and not self._is_stale else None
+        if not is_taken or self._is_stale:
+            return None
+        if self._listener is not None:
+            self._listener.decided(step.trade)
+        return self._decisions.intent(desk, step.trade)
 
     def _compare(self, mine: Intent | None, sent: list[Intent], *, is_whole: bool) -> None:
         if mine is None and not sent:
@@ -236,6 +253,11 @@ class _Replay:
         if not fact.reason:
             self._desks[fact.market].recent.fill(candle_frame(fact.candles), fact.minutes)
 
+    def _note_forecast(self, fact: Forecasted) -> None:
+        self._forecasts += fact.forecast is not None
+        if self._listener is not None:
+            self._listener.forecast(fact, self._trade_ms)
+
     def _note_order(self, fact: OrderNoted) -> None:
         event = fact.event
         assert self._decisions is not None
@@ -258,7 +280,8 @@ class _Replay:
         self._last_ms = max(self._last_ms or 0, fact.at_ms)
 
 
-def _params(started: Started) -> Params:
+def params_of(started: Started) -> Params:
+    """Give the strategy's parameters of a session; `DataError` when they are those of another version."""
     values = cast("dict[str, Any]", dict(started.params))
     if values.keys() != set(Params._fields):
         raise DataError(f"parameters {', '.join(values)} of another version; valid: {', '.join(Params._fields)}")
