@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,17 @@ def test_orders_are_written_to_the_file_asked_for(backtest: Tickloop, tmp_path: 
     assert len(sides) == found["orders"]
     assert sides.count("BUY") == found["buys"]
     assert found["latency_ms"] == 1_000
+
+
+def test_page_is_written_with_the_verdict_and_the_figures(backtest: Tickloop, tmp_path: Path) -> None:
+    """The one that the command `report` writes."""
+    path = tmp_path / "page.html"
+
+    found = answer(backtest(*CROSS, "--html", str(path), "--json"))
+
+    page = path.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert escape(found["verdict"], quote=False) in page
 
 
 @pytest.mark.parametrize("mode", ["bars", "ticks"])

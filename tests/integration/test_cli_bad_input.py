@@ -207,6 +207,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--strategy", "sma_cross", "--fill-model", "spread"), 2, ("no meaning in bar mode",)),
         (("--strategy", "sma_cross", "--orders", "{folder}/orders.txt"), 2, ("orders.txt", ".csv, .parquet")),
         (("--strategy", "sma_cross", "--orders", "{folder}/none/orders.csv"), 2, ("none/orders.csv cannot be",)),
+        (("--strategy", "sma_cross", "--html", "{folder}/page.txt"), 2, ("page.txt", ".html")),
+        (("--strategy", "sma_cross", "--html", "{folder}/none/page.html"), 2, ("none/page.html cannot be",)),
+        (("--replay", "last"), 2, ("takes markets and time from the session",)),
     ],
 )
 def test_back_test_that_cannot_be_is_refused_before_any_number(
@@ -226,6 +229,17 @@ def test_back_test_that_cannot_be_is_refused_before_any_number(
     assert "Traceback" not in done.err
     for word in words:
         assert word in done.err
+
+
+@pytest.mark.parametrize("args", [(), ("--market", MARKET), ("--window", WINDOW)])
+def test_back_test_without_market_or_window_says_what_is_missing(args: tuple[str, ...], home: Path) -> None:
+    """A session of the bot knows both."""
+    assert_fails(tickloop("backtest", *args, home=home), 2, "valid: both, or --replay SESSION")
+
+
+def test_session_that_is_not_there_is_refused(home: Path) -> None:
+    """With those that are."""
+    assert_fails(tickloop("backtest", "--replay", "yesterday", home=home), 2, "'yesterday'", "none yet")
 
 
 @pytest.mark.parametrize(

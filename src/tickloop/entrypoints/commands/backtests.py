@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
     from tickloop.domain.backtest_job import Job
 
 _ORDER_FILES = (".csv", ".parquet")
+_PAGES = (".html", ".htm")
 
-Markets = Annotated[list[str], typer.Option("--market", help="Market, for example KRW-BTC; several share one purse.")]
-WindowText = Annotated[str, typer.Option("--window", help="Whole hours of UTC: 2024-01-20T00..2024-01-22T00.")]
+WINDOW_HELP = "Whole hours of UTC: 2024-01-20T00..2024-01-22T00."
+
+Markets = Annotated[
+    list[str] | None, typer.Option("--market", help="Market, for example KRW-BTC; several share one purse.")
+]
+WindowText = Annotated[str, typer.Option("--window", help=WINDOW_HELP)]
 StrategyText = Annotated[str, typer.Option("--strategy", help="A name, or PATH.py:NAME of one of your own.")]
 Preset = Annotated[str, typer.Option("--preset", help="Parameter set of the strategy.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE: one parameter; may come again.")]
@@ -35,14 +41,19 @@ Budget = Annotated[float | None, typer.Option("--budget", help="KRW at the start
 AllowUnknown = Annotated[bool, typer.Option("--allow-unknown", help="Run over unsettled minutes, and say so.")]
 OrdersFile = Annotated[Path | None, typer.Option("--orders", help="Write the orders to FILE.csv or FILE.parquet.")]
 
+HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a page with charts to FILE.html.")]
+ReplayedSession = Annotated[
+    str | None, typer.Option("--replay", help="Decide a session of the bot again: its name or folder, or last.")
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command()(backtest)
 
 
 def backtest(
-    market: Markets,
-    window: WindowText,
+    market: Markets = None,
+    window: Annotated[str | None, typer.Option("--window", help=WINDOW_HELP)] = None,
     strategy: StrategyText = "default",
     preset: Preset = "default",
     values: Settings = None,
@@ -53,27 +64,49 @@ def backtest(
     budget: Budget = None,
     allow_unknown: AllowUnknown = False,
     orders: OrdersFile = None,
+    html: HtmlFile = None,
+    replay: ReplayedSession = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Replay a window through a strategy: what it would have earned after fees, and whether that can be luck."""
+    if replay is not None:
+        from tickloop.entrypoints.commands.replay import replay as replay_session
+
+        if market or window is not None:
+            raise UsageError("--replay takes markets and time from the session; valid: without --market and --window")
+        replay_session(replay, home, as_json=as_json)
+        return
+    if not market or window is None:
+        raise UsageError("--market or --window is missing; valid: both, or --replay SESSION")
+    jobs = jobs_of(market, window, strategy, preset, values, mode, model, fill_model, latency_ms, budget, allow_unknown)
+    check_file(orders, _ORDER_FILES)
+    check_file(html, _PAGES)
+    _one(jobs[0], orders, html, home, as_json=as_json)
+
+
+def _one(job: Job, orders: Path | None, html: Path | None, home: Path | None, *, as_json: bool) -> None:
+    """Run a job and show it; what is written is written before anything is printed."""
     from tickloop.bootstrap import open_app
     from tickloop.entrypoints.commands.backtest_text import backtest_lines
     from tickloop.services.backtest_run import run_whole
     from tickloop.services.honesty import judged
     from tickloop.settings import load_settings
 
-    jobs = jobs_of(market, window, strategy, preset, values, mode, model, fill_model, latency_ms, budget, allow_unknown)
-    check_file(orders, _ORDER_FILES)
     with open_app(load_settings(home)) as app:
-        run = run_whole(app, jobs[0])
-    judgement = judged(run.inputs, *run.chosen, run.result)
+        run = run_whole(app, job)
+        judgement = judged(run.inputs, *run.chosen, run.result)
+        if html is not None:
+            from tickloop.entrypoints.report.write import write_page
+
+            with _written(html):
+                write_page(html, app, job.window, run.inputs, run.result, judgement)
     write_orders(orders, run.result.orders)
     summary, verdict = run.result.summary(), judgement.verdict.text
     if as_json:
-        print_json({"verdict": verdict, "window": str(jobs[0].window), **summary, "judgement": judgement.as_dict()})
+        print_json({"verdict": verdict, "window": str(job.window), **summary, "judgement": judgement.as_dict()})
         return
-    for line in backtest_lines(summary, verdict, str(jobs[0].window)):
+    for line in backtest_lines(summary, verdict, str(job.window)):
         typer.echo(line)
 
 
@@ -155,10 +188,16 @@ def write_orders(path: Path | None, orders: pl.DataFrame) -> None:
     """Write the orders by the ending of the file; no path writes nothing."""
     if path is None:
         return
-    try:
+    with _written(path):
         if path.suffix == ".csv":
             orders.write_csv(path)
         else:
             orders.write_parquet(path)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
-        raise UsageError(f"file {path} cannot be written: {exc.strerror}") from exc
+        raise UsageError(f"file {path} cannot be written: {exc.strerror or exc}") from exc
