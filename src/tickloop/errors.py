@@ -13,6 +13,7 @@ TickloopError                    exit code 1: the message says what was wrong an
 │   │   └── DiskFullError        no room: what waits for some goes on by itself
 │   ├── PortInUseError
 │   ├── SchemaTooNewError        the database was written by a newer Tickloop
+│   ├── WorkerDiedError          a process of a pool was ended from outside, often for want of memory
 │   └── MissingExtraError        an optional dependency is not installed
 ├── WindowBusyError              another runner is at it, or an input is not there yet: the same call may succeed later
 ├── StoreError                   a server of ours refused: which one, at which setting, and the remedy
@@ -96,6 +97,10 @@ class PortInUseError(OperatorError):
 
 
 class SchemaTooNewError(OperatorError):
+    pass
+
+
+class WorkerDiedError(OperatorError):
     pass
 
 

@@ -36,6 +36,7 @@ OWNERS = {
     "llvmlite": {"domain/kernel_bytes.py"},
     "lightgbm": {"adapters/lightgbm"},
     "mlflow": {"adapters/mlflow"},
+    "optuna": {"adapters/optuna"},
     "sqlite3": {"adapters/local", "simulator"},  # the simulated exchange keeps its own account
     "pyarrow": {"adapters/common"},
     "opensearchpy": {"adapters/opensearch"},

@@ -1,4 +1,4 @@
-"""Progress of a back-fill for a person: bars on a terminal, a line now and then elsewhere; always on stderr."""
+"""Progress of a back-fill or a search for a person: bars on a terminal, lines now and then elsewhere; on stderr."""
 
 from __future__ import annotations
 
@@ -138,3 +138,55 @@ def _bars(markets: int) -> Iterator[Report]:
                 bars.update(tasks[name], visible=False)
 
         yield report
+
+
+@contextmanager
+def trials_shown(*, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Give the function that a search reports its trials to: (done, wanted)."""
+    if is_quiet:
+        yield lambda _done, _total: None
+    elif sys.stderr.isatty():
+        with _trial_bar() as report:
+            yield report
+    else:
+        yield trial_lines(lambda line: typer.echo(line, err=True))
+
+
+def trial_lines(write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> Callable[[int, int], None]:
+    """Give a reporter that writes a line at most every ten seconds; a search that is over sooner writes none."""
+    pace: _Pace | None = None
+    next_at = now() + LINE_EVERY_S
+
+    def report(done: int, total: int) -> None:
+        nonlocal pace, next_at
+        pace = pace or _Pace(now(), done, done, total)
+        pace.done = done
+        if now() >= next_at:
+            next_at = now() + LINE_EVERY_S
+            write(f"sweep: {_trial_text(pace, now())}")
+
+    return report
+
+
+@contextmanager
+def _trial_bar() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    pace: _Pace | None = None
+    with Bars(TextColumn("sweep"), BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bars:
+        task = bars.add_task("", total=None)
+
+        def report(done: int, total: int) -> None:
+            nonlocal pace
+            pace = pace or _Pace(time.monotonic(), done, done, total)
+            pace.done = done
+            bars.update(task, completed=done, total=total, description=_trial_text(pace, time.monotonic()))
+
+        yield report
+
+
+def _trial_text(pace: _Pace, now: float) -> str:
+    estimate = pace.estimate(now)
+    return f"{estimate.done:,} of {estimate.total:,} trials, {time_text(estimate.left_s)}"
