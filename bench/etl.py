@@ -24,11 +24,13 @@ from bench.etl_job import SERVERS, Job, job_of_environment
 from bench.etl_stores import clear, make_stores, peer_rows, stored_trades
 from bench.measure import Figure, Reading
 from bench.processes import python_of
-from tickloop.domain.window import HOUR_MS
+from tickloop.domain.window import DAY_MS, HOUR_MS
 
 COUNT = 500_000
 RUNS = 3
 GROWTH = (1, 8, 64, 288)
+MEMORY = (100_000, 500_000, 1_500_000)
+"""Trades of an hour, for what our way holds in memory above what it begins with."""
 SMALL = 200
 """Trades of a market in a small hour."""
 
@@ -44,7 +46,8 @@ def run() -> Iterator[Figure | Reading]:
         return
     make_stores(job)
     yield from _one_hour(job.with_window((HOUR_MARKET,), START_MS, START_MS + HOUR_MS))
-    yield from _growth(job, START_MS + 24 * HOUR_MS)
+    yield from _growth(job, START_MS + DAY_MS)
+    yield from _memory(job, START_MS + 10 * DAY_MS)
 
 
 def _one_hour(job: Job) -> Iterator[Reading]:
@@ -88,6 +91,25 @@ def _growth(job: Job, start_ms: int) -> Iterator[Reading]:
         ours = _ours(some)
         assert ours["rows"] == count * SMALL, f"{ours['rows']} rows; valid: {count * SMALL}"
         yield from _compared(name, [ours], [_peer(some)] if has_peer else [])
+
+
+def _memory(job: Job, start_ms: int) -> Iterator[Reading]:
+    """Take longer and longer hours, each new and then again: what the process holds must not grow with them."""
+    for number, count in enumerate(MEMORY):
+        day_ms = start_ms + 10 * number * DAY_MS  # so far apart that no two trades have one id
+        hour = job.with_window((HOUR_MARKET,), day_ms, day_ms + HOUR_MS)
+        trades = hour_of_trades(count, day_ms)
+        deliver(hour, trades)
+        clear(hour)
+        values: dict[str, float | str] = {}
+        for kind in ("new", "again"):
+            run = _ours(hour)
+            values |= {
+                f"above_base_mb_{kind}": round(run["peak_mb"] - run["base_mb"], 1),
+                f"wall_s_{kind}": round(run["wall_s"], 2),
+            }
+        _check_ours(hour, trades)
+        yield Reading(f"etl, memory, {count} trades", "tickloop extract + load", values)
 
 
 def _ours(job: Job) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import polars as pl
 from psycopg import sql
 
 from bench.etl_job import DATABASE, Job, database_of
-from tickloop.adapters.opensearch.connect import open_server
 from tickloop.adapters.postgres.connect import open_plain
 from tickloop.adapters.postgres.warehouse import PostgresWarehouse
 from tickloop.domain.tables import TRADE
@@ -17,10 +16,7 @@ from tickloop.domain.window import Window
 
 
 def make_stores(job: Job) -> None:
-    """Make bucket and database anew, empty, and let OpenSearch use its whole heap."""
-    with closing(open_server(job.opensearch)) as search:
-        # Its collector leaves garbage lying until there is no room; by its own count of memory it then refuses all.
-        search.ask("PUT", "/_cluster/settings", {"transient": {"indices.breaker.total.limit": "100%"}})
+    """Make bucket and database anew, empty."""
     with closing(open_plain(database_of(job, "postgres"))) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {DATABASE}")

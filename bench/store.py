@@ -40,7 +40,7 @@ def run() -> Iterator[Figure | Reading]:
 def _lake(folder: Path, frames: list[pl.DataFrame], who: str) -> Iterator[Figure]:
     lake = ParquetLake(folder)
     objects = [(hour_of(int(frame["ts_event"].dt.epoch("ms")[0])), frame) for frame in frames]
-    size = sum(lake.put(MARKET, hour, frame) for hour, frame in objects)
+    size = sum(lake.put(MARKET, hour, [frame]) for hour, frame in objects)
     for hour, frame in objects:
         found = lake.get(MARKET, hour)
         assert found is not None
@@ -48,7 +48,7 @@ def _lake(folder: Path, frames: list[pl.DataFrame], who: str) -> Iterator[Figure
 
     def write() -> None:
         for hour, frame in objects:
-            lake.put(MARKET, hour, frame)
+            lake.put(MARKET, hour, [frame])
 
     def read(columns: tuple[str, ...] | None = None) -> None:
         for hour, _ in objects:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fakes import START_MS
+from fakes import START_MS, read_whole
 from tickloop.adapters.local.clock import SharedClock
 from tickloop.adapters.local.journal import JournalStore
 from tickloop.adapters.local.status import StatusBoard, StatusFile
@@ -138,7 +138,11 @@ websocket_url = "{self.url.replace("http", "ws", 1)}/websocket/v1"
         """Give market and id of every trade in the journal."""
         store = JournalStore(self.home / "journal", self._folder / "dead", self.clock)
         hour = Window(START_MS, START_MS + HOUR_MS)
-        return {(market, number) for market in self._markets for number in store.read(market, hour).trades["trade_id"]}
+        return {
+            (market, number)
+            for market in self._markets
+            for number in read_whole(store, market, hour).trades["trade_id"]
+        }
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tickloop", *arguments, "--home", str(self.home)]

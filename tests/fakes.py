@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,14 +13,17 @@ import polars as pl
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.gaps import Gap
 from tickloop.domain.market import Candle, Source, Trade
-from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of, pick_columns
+from tickloop.domain.rows import check_rows, check_unique, in_order, key_taken, order_of, pick_columns
 from tickloop.domain.tables import TRADE, Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, UnknownMarketError, UsageError
-from tickloop.ports import Clock, Decision, ModelVersion, RawCounts, RawRead
+from tickloop.ports import Clock, Decision, ModelVersion, RawCounts, RawRead, RawStore
 
 START_MS = 1_705_881_600_000
 """2024-01-22T00:00:00Z, where `FixedClock` stands at first."""
+
+
+_PART_ROWS = 50  # small, so that what is read in parts comes in more than one
 
 
 class FixedClock:
@@ -93,18 +96,31 @@ class FakeMarketData:
 class FakeRawStore:
     """Trade lines in a list; a repair gets the next arrival."""
 
-    def __init__(self, trades: Sequence[Trade] = (), dead: int = 0) -> None:
+    def __init__(self, trades: Sequence[Trade] = (), dead: int = 0, events: Sequence[Mapping[str, Any]] = ()) -> None:
         self._guard = threading.Lock()
         self.lines = list(trades)
+        self.others = list(events)
         self.dead = dead
 
-    def read(self, market: str, window: Window) -> RawRead:
+    def read(self, market: str, window: Window) -> Iterator[RawRead]:
         lines = [trade for trade in self.lines if trade.market == market and trade.ts_event_ms in window]
         first: dict[int, Trade] = {}
         for trade in sorted(lines, key=lambda trade: trade.arrival):
             first.setdefault(trade.trade_id, trade)
         dead, self.dead = self.dead, 0
-        return RawRead(trade_frame(list(first.values())), len(lines), len(lines) - len(first), dead)
+        trades, repeats = trade_frame(list(first.values())), len(lines) - len(first)
+        yield RawRead(TRADE.empty(), repeats, repeats, dead)
+        for part in trades.iter_slices(_PART_ROWS):
+            yield RawRead(part, part.height, 0, 0)
+
+    def events(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
+        first: dict[str, Mapping[str, Any]] = {}
+        for event in sorted(self.others, key=lambda event: int(event["arrival"])):
+            if (event["type"], event["code"]) == (kind, market) and event["timestamp"] in window:
+                first.setdefault(event["doc_id"], event)
+        found = sorted(first.values(), key=lambda event: (event["timestamp"], event["doc_id"]))
+        for start in range(0, len(found), _PART_ROWS):
+            yield [dict(event) for event in found[start : start + _PART_ROWS]]
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         with self._guard:
@@ -118,6 +134,17 @@ class FakeRawStore:
         rest = sum(trade.source is Source.REST for trade in lines)
         distinct = len({trade.trade_id for trade in lines})
         return RawCounts(len(lines) - rest, rest, distinct, len(lines) - distinct, other_lines=0)
+
+
+def read_whole(store: RawStore, market: str, window: Window) -> RawRead:
+    """Read a window in one part."""
+    parts = list(store.read(market, window))
+    return RawRead(
+        pl.concat([TRADE.empty(), *(part.trades for part in parts)]),
+        lines=sum(part.lines for part in parts),
+        repeats=sum(part.repeats for part in parts),
+        dead=sum(part.dead for part in parts),
+    )
 
 
 class FakeNotifier:
@@ -153,8 +180,8 @@ class MemoryLake:
     def __init__(self) -> None:
         self._objects: dict[tuple[str, Window], pl.DataFrame] = {}
 
-    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
-        check_rows(TRADE, trades, market, hour)
+    def put(self, market: str, hour: Window, parts: Iterable[pl.DataFrame]) -> int:
+        trades = pl.concat([TRADE.empty(), *in_order(TRADE, market, hour, parts)])
         self._objects[market, hour] = trades
         return int(trades.estimated_size())
 
@@ -162,6 +189,10 @@ class MemoryLake:
         names = pick_columns(TRADE, columns)
         found = self._objects.get((market, hour))
         return found if found is None else found.select(names)
+
+    def parts(self, market: str, hour: Window) -> Iterator[pl.DataFrame] | None:
+        found = self._objects.get((market, hour))
+        return None if found is None else found.iter_slices(_PART_ROWS)
 
     def hours(self, market: str, window: Window) -> list[Window]:
         return [hour for hour in window.hours() if (market, hour) in self._objects]
@@ -182,6 +213,9 @@ class MemoryWarehouse:
         check_unique(table, rows)
         with self._guard:
             return self._replace(table, market, window, rows)
+
+    def replace_by_parts(self, table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> int:
+        return self.replace(table, market, window, pl.concat([table.empty(), *in_order(table, market, window, parts)]))
 
     def _replace(self, table: Table, market: str, window: Window, rows: pl.DataFrame) -> int:
         stored = self._stored(table)

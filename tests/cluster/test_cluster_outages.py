@@ -22,7 +22,7 @@ from cluster_world import MARKETS, Place, Servers, app_of, plan_history, toml_se
 import postgres_servers
 import s3_servers
 from collecting import Collecting
-from fakes import START_MS
+from fakes import START_MS, read_whole
 from servers import Server, running
 from tickloop.adapters.local.status import StatusBoard
 from tickloop.bootstrap import App
@@ -222,7 +222,7 @@ def check_against_tape(app: App, collecting: Collecting, market: str, window: Wi
     path = f"/control/tape?market={market}&start={window.start_ms}&end={window.end_ms}"
     tape: list[dict[str, Any]] = collecting.control("GET", path)["trades"]
     expected = sorted((row["id"], row["ts"], row["price"], row["qty_e8"], row["side"]) for row in tape)
-    for stored in (app.warehouse.read(TRADE, market, window), app.raw.read(market, window).trades):
+    for stored in (app.warehouse.read(TRADE, market, window), read_whole(app.raw, market, window).trades):
         rows = stored.select("trade_id", "ts_event", "price", "qty_e8", "side").to_dicts()
         found = sorted(
             (row["trade_id"], to_ms(row["ts_event"]), row["price"], row["qty_e8"], str(row["side"])) for row in rows

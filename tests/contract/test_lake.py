@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import START_MS
-from tickloop.adapters.common.lake_format import decode_trades, encode_trades
+from tickloop.adapters.common.lake_format import decode_trades, read_trades, write_trades
 from tickloop.adapters.local.lake import ParquetLake
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Source, Trade
@@ -44,6 +47,12 @@ def trades_of(hour: Window = HOUR, count: int = 3) -> pl.DataFrame:
     return trade_frame(made)
 
 
+def encode_trades(*parts: pl.DataFrame) -> bytes:
+    sink = BytesIO()
+    write_trades(parts, sink)
+    return sink.getvalue()
+
+
 MANY = trades_of(count=300)
 
 
@@ -51,7 +60,7 @@ def test_hour_comes_back_exactly_as_it_was_put(lake: Lake) -> None:
     """Columns, types, zones, enums and order are those of the TRADE table."""
     trades = trades_of()
 
-    size = lake.put("KRW-BTC", HOUR, trades)
+    size = lake.put("KRW-BTC", HOUR, [trades])
     found = lake.get("KRW-BTC", HOUR)
 
     assert size > 0
@@ -62,7 +71,7 @@ def test_hour_comes_back_exactly_as_it_was_put(lake: Lake) -> None:
 
 def test_empty_hour_is_not_an_hour_that_was_never_written(lake: Lake) -> None:
     """An empty frame says that nothing came; None says that nobody looked."""
-    lake.put("KRW-BTC", HOUR, TRADE.empty())
+    lake.put("KRW-BTC", HOUR, [TRADE.empty()])
 
     found = lake.get("KRW-BTC", HOUR)
 
@@ -74,9 +83,9 @@ def test_empty_hour_is_not_an_hour_that_was_never_written(lake: Lake) -> None:
 
 def test_second_put_replaces_the_first(lake: Lake) -> None:
     """A put is the whole hour, not an addition."""
-    lake.put("KRW-BTC", HOUR, trades_of(count=5))
+    lake.put("KRW-BTC", HOUR, [trades_of(count=5)])
 
-    lake.put("KRW-BTC", HOUR, trades_of(count=2))
+    lake.put("KRW-BTC", HOUR, [trades_of(count=2)])
 
     found = lake.get("KRW-BTC", HOUR)
     assert found is not None
@@ -85,10 +94,68 @@ def test_second_put_replaces_the_first(lake: Lake) -> None:
 
 def test_trade_of_another_hour_is_refused_and_the_old_hour_stands(lake: Lake) -> None:
     """The message names the field, the value and the window."""
-    lake.put("KRW-BTC", HOUR, trades_of())
+    lake.put("KRW-BTC", HOUR, [trades_of()])
 
     with pytest.raises(DataError, match=r"ts_event = 2024-01-22T01:00:00.*; valid: a time in 2024-01-22T00"):
-        lake.put("KRW-BTC", HOUR, trades_of(hour_of(HOUR.end_ms)))
+        lake.put("KRW-BTC", HOUR, [trades_of(hour_of(HOUR.end_ms))])
+
+    found = lake.get("KRW-BTC", HOUR)
+    assert found is not None
+    assert found.equals(trades_of())
+
+
+def test_hour_put_in_parts_is_read_in_parts(lake: Lake) -> None:
+    """Parts follow each other and are the hour together; None says that nobody looked."""
+    lake.put("KRW-BTC", HOUR, [MANY.head(7), TRADE.empty(), MANY.slice(7)])
+    lake.put("KRW-ETH", HOUR, iter(()))
+
+    parts, nothing = lake.parts("KRW-BTC", HOUR), lake.parts("KRW-ETH", HOUR)
+
+    assert parts is not None
+    assert pl.concat(parts).equals(MANY)
+    assert nothing is not None
+    assert pl.concat([TRADE.empty(), *nothing]).is_empty()
+    assert lake.parts("KRW-BTC", hour_of(HOUR.end_ms)) is None
+
+
+def test_parts_are_those_of_the_object_as_it_was(lake: Lake) -> None:
+    """A put in between does not mix two hours."""
+    lake.put("KRW-BTC", HOUR, [MANY])
+
+    parts = lake.parts("KRW-BTC", HOUR)
+    lake.put("KRW-BTC", HOUR, [trades_of(count=2)])
+
+    assert parts is not None
+    assert pl.concat(parts).equals(MANY)
+
+
+def test_reading_that_fails_half_way_leaves_the_old_hour(lake: Lake, tmp_path: Path) -> None:
+    """What the raw store says at its end counts for all that it gave before."""
+
+    def failing() -> Iterator[pl.DataFrame]:
+        yield MANY
+        raise DataError("300 counted, 299 given")
+
+    lake.put("KRW-BTC", HOUR, [trades_of()])
+
+    with pytest.raises(DataError, match="300 counted, 299 given"):
+        lake.put("KRW-BTC", HOUR, failing())
+
+    found = lake.get("KRW-BTC", HOUR)
+    assert found is not None
+    assert found.equals(trades_of())
+    assert [path.name for path in tmp_path.rglob("*.part")] == []
+
+
+@pytest.mark.parametrize("cut", [0, 2], ids=["in one frame", "from frame to frame"])
+def test_time_that_goes_back_is_refused_and_the_old_hour_stands(lake: Lake, cut: int) -> None:
+    """Readers of parts rely on the order."""
+    trades = trades_of(count=4)
+    lake.put("KRW-BTC", HOUR, [trades_of()])
+    mixed = pl.concat([trades.tail(2), trades.head(2)])
+
+    with pytest.raises(DataError, match=r"ts_event = 2024-01-22T00:00:00\+00:00 in row \d; valid: a time not before"):
+        lake.put("KRW-BTC", HOUR, [mixed.head(cut), mixed.slice(cut)])
 
     found = lake.get("KRW-BTC", HOUR)
     assert found is not None
@@ -99,9 +166,9 @@ def test_hours_that_were_put_are_listed_oldest_first(lake: Lake) -> None:
     """An empty hour was put too; those of other markets and outside of the window are not given."""
     later = [hour_of(START_MS + number * HOUR_MS) for number in (1, 24, 25)]
     for hour in (later[2], HOUR, later[1]):
-        lake.put("KRW-BTC", hour, trades_of(hour))
-    lake.put("KRW-BTC", later[0], TRADE.empty())
-    lake.put("KRW-ETH", hour_of(START_MS + 2 * HOUR_MS), TRADE.empty())
+        lake.put("KRW-BTC", hour, [trades_of(hour)])
+    lake.put("KRW-BTC", later[0], [TRADE.empty()])
+    lake.put("KRW-ETH", hour_of(START_MS + 2 * HOUR_MS), [TRADE.empty()])
 
     assert lake.hours("KRW-BTC", Window(START_MS, START_MS + 48 * HOUR_MS)) == [HOUR, *later]
     assert lake.hours("KRW-BTC", Window(START_MS + HOUR_MS, START_MS + 25 * HOUR_MS)) == later[:2]
@@ -118,7 +185,7 @@ def test_file_lies_under_market_date_and_hour_of_utc(tmp_path: Path) -> None:
     """The path is a contract: other tools read the lake by it."""
     lake = ParquetLake(tmp_path)
 
-    lake.put("KRW-BTC", hour_of(START_MS + 23 * HOUR_MS), TRADE.empty())
+    lake.put("KRW-BTC", hour_of(START_MS + 23 * HOUR_MS), [TRADE.empty()])
 
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     assert files == ["market=KRW-BTC/date=2024-01-22/hour=23.parquet"]
@@ -126,7 +193,7 @@ def test_file_lies_under_market_date_and_hour_of_utc(tmp_path: Path) -> None:
 
 def test_polars_reads_the_file_without_our_code(tmp_path: Path) -> None:
     """The values are plain Parquet types, not a private encoding."""
-    ParquetLake(tmp_path).put("KRW-BTC", HOUR, trades_of())
+    ParquetLake(tmp_path).put("KRW-BTC", HOUR, [trades_of()])
 
     found = pl.read_parquet(tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet", hive_partitioning=False)
 
@@ -139,7 +206,7 @@ def test_polars_reads_the_file_without_our_code(tmp_path: Path) -> None:
 def test_file_cut_short_is_reported_by_its_path(tmp_path: Path, keep: int) -> None:
     """A damaged file never passes for an empty or shorter hour."""
     lake = ParquetLake(tmp_path)
-    lake.put("KRW-BTC", HOUR, trades_of())
+    lake.put("KRW-BTC", HOUR, [trades_of()])
     path = tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet"
     path.write_bytes(path.read_bytes()[:keep])
 
@@ -150,7 +217,7 @@ def test_file_cut_short_is_reported_by_its_path(tmp_path: Path, keep: int) -> No
 def test_file_of_another_hour_in_this_place_is_reported(tmp_path: Path) -> None:
     """Somebody's copy to the wrong name is seen."""
     lake = ParquetLake(tmp_path)
-    lake.put("KRW-BTC", HOUR, trades_of())
+    lake.put("KRW-BTC", HOUR, [trades_of()])
     path = tmp_path / "market=KRW-BTC/date=2024-01-22/hour=00.parquet"
     path.rename(path.with_name("hour=01.parquet"))
 
@@ -163,7 +230,7 @@ def test_folder_that_cannot_be_written_asks_the_operator(tmp_path: Path) -> None
     (tmp_path / "lake").write_text("")
 
     with pytest.raises(HomeNotWritableError, match="cannot be written"):
-        ParquetLake(tmp_path / "lake").put("KRW-BTC", HOUR, trades_of())
+        ParquetLake(tmp_path / "lake").put("KRW-BTC", HOUR, [trades_of()])
 
 
 def test_market_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
@@ -174,7 +241,7 @@ def test_market_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
 
 def test_some_columns_come_in_the_order_of_the_table(lake: Lake) -> None:
     """A reader that needs two columns does not pay for ten."""
-    lake.put("KRW-BTC", HOUR, trades_of())
+    lake.put("KRW-BTC", HOUR, [trades_of()])
 
     found = lake.get("KRW-BTC", HOUR, columns=["qty_e8", "side", "ts_event"])
 
@@ -203,6 +270,23 @@ def test_file_of_a_newer_format_is_refused() -> None:
 
     with pytest.raises(DataError, match=r"tickloop\.format = '3'; valid here: 1 to 2"):
         decode_trades(sink.getvalue().to_pybytes())
+
+
+@given(cuts=st.lists(st.integers(0, 300), max_size=6), group_rows=st.integers(1, 400))
+def test_equal_trades_make_equal_bytes_however_they_come(cuts: list[int], group_rows: int) -> None:
+    """The two profiles read in other parts, and their lakes are compared by bytes."""
+    edges = [0, *sorted(cuts), 300]
+    sink = BytesIO()
+
+    write_trades((MANY[start:stop] for start, stop in pairwise(edges)), sink, group_rows)
+
+    whole = BytesIO()
+    write_trades([MANY], whole, group_rows)
+    assert sink.getvalue() == whole.getvalue()
+    assert [part.height for part in read_trades(BytesIO(sink.getvalue()))] == [
+        min(group_rows, 300 - start) for start in range(0, 300, group_rows)
+    ]
+    assert decode_trades(sink.getvalue()).equals(MANY)
 
 
 def test_hour_of_several_row_groups_with_other_words_in_each_comes_back() -> None:

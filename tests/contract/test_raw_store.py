@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fakes import START_MS, FakeRawStore, FixedClock
+from fakes import START_MS, FakeRawStore, FixedClock, read_whole
 from tickloop.adapters.local.journal import JournalStore
 from tickloop.adapters.local.journal_line import line_of
 from tickloop.adapters.local.segments import OpenSegment
@@ -96,7 +96,7 @@ def test_window_gives_its_trades_in_trade_order(make_store: MakeStore) -> None:
         ]
     )
 
-    read = store.read("KRW-BTC", HOUR)
+    read = read_whole(store, "KRW-BTC", HOUR)
 
     assert read.trades["trade_id"].to_list() == [7, 9, 3]
     assert dict(read.trades.schema) == TRADE.columns
@@ -111,7 +111,7 @@ def test_trade_that_came_twice_counts_by_its_first_arrival(make_store: MakeStore
     first = make_trade(7, arrival=10)
     store = make_store([make_trade(8, arrival=20), replace(first, arrival=first.arrival + 90), first])
 
-    read = store.read("KRW-BTC", HOUR)
+    read = read_whole(store, "KRW-BTC", HOUR)
 
     assert read.trades.select("trade_id", "arrival").rows() == [(7, first.arrival), (8, first.arrival + 10)]
     assert read.lines == 2 + read.repeats
@@ -120,7 +120,7 @@ def test_trade_that_came_twice_counts_by_its_first_arrival(make_store: MakeStore
 
 def test_empty_store_gives_an_empty_trade_frame(make_store: MakeStore) -> None:
     """Nothing collected yet is not an error."""
-    read = make_store([]).read("KRW-BTC", HOUR)
+    read = read_whole(make_store([]), "KRW-BTC", HOUR)
 
     assert read.trades.is_empty()
     assert dict(read.trades.schema) == TRADE.columns
@@ -136,7 +136,7 @@ def test_repairs_are_read_after_the_stream_in_the_order_given(make_store: MakeSt
 
     written = store.append_repairs(missed)
     more = store.append_repairs([replace(missed[0], trade_id=2)])
-    read = store.read("KRW-BTC", HOUR)
+    read = read_whole(store, "KRW-BTC", HOUR)
 
     assert (written, more) == (3, 1)
     assert read.trades.select("trade_id", "source").rows() == [
@@ -164,7 +164,7 @@ def test_hour_without_trades_between_hours_with_some_is_empty(make_store: MakeSt
     """Nothing was traded is a fact, not an error."""
     store = make_store([make_trade(1), make_trade(2, START_MS + 2 * HOUR_MS)])
 
-    read = store.read("KRW-BTC", Window(START_MS + HOUR_MS, START_MS + 2 * HOUR_MS))
+    read = read_whole(store, "KRW-BTC", Window(START_MS + HOUR_MS, START_MS + 2 * HOUR_MS))
 
     assert (read.trades.height, read.lines, read.dead) == (0, 0, 0)
 
@@ -174,7 +174,7 @@ def test_window_over_midnight_is_read_whole(make_store: MakeStore) -> None:
     midnight = START_MS + DAY_MS
     store = make_store([make_trade(1, midnight - 1), make_trade(2, midnight), make_trade(3, midnight + HOUR_MS)])
 
-    read = store.read("KRW-BTC", Window(midnight - HOUR_MS, midnight + HOUR_MS))
+    read = read_whole(store, "KRW-BTC", Window(midnight - HOUR_MS, midnight + HOUR_MS))
 
     assert read.trades["trade_id"].to_list() == [1, 2]
 
@@ -184,7 +184,7 @@ def test_trades_of_one_millisecond_are_all_read_in_order_of_arrival(make_store: 
     trades = [make_trade(1000 - number, arrival=number) for number in range(25)]
     store = make_store(trades)
 
-    read = store.read("KRW-BTC", HOUR)
+    read = read_whole(store, "KRW-BTC", HOUR)
 
     assert read.trades["trade_id"].to_list() == [trade.trade_id for trade in trades]
 
@@ -192,12 +192,12 @@ def test_trades_of_one_millisecond_are_all_read_in_order_of_arrival(make_store: 
 def test_reading_again_after_a_repair_gives_the_same_and_the_repair(make_store: MakeStore) -> None:
     """A window is run again when it was repaired."""
     store = make_store([make_trade(1, START_MS), make_trade(3, START_MS + 2)])
-    before = store.read("KRW-BTC", HOUR).trades
+    before = read_whole(store, "KRW-BTC", HOUR).trades
 
     missed = replace(make_trade(2, START_MS + 1), ts_received_ns=0, arrival=0, source=Source.REST)
     store.append_repairs([missed])
     store.append_repairs([missed])
-    after = store.read("KRW-BTC", HOUR).trades
+    after = read_whole(store, "KRW-BTC", HOUR).trades
 
     assert after["trade_id"].to_list() == [1, 2, 3]
     assert after.filter(pl.col("trade_id") != 2).equals(before)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from fakes import START_MS
 from tickloop.domain.bars import trade_frame
@@ -222,6 +226,118 @@ def test_key_that_another_window_holds_is_refused_and_the_old_rows_stand(warehou
         warehouse.replace(TRADE, "KRW-BTC", HOUR, trade_frame([trade(2, 0, 2), trade(1, 4, 3)]))
 
     assert warehouse.read(TRADE)["trade_id"].to_list() == [1, 2]
+
+
+MINUTE = 60_000
+
+
+def some(*trades: Trade) -> pl.DataFrame:
+    return trade_frame(list(trades))
+
+
+def test_window_replaced_by_parts_holds_all_of_them(warehouse: Warehouse) -> None:
+    """Minutes may be spread over parts; rows that stood anywhere in the window are gone."""
+    warehouse.upsert(TRADE, some(trade(1, -1, 1), trade(90, 30 * MINUTE, 9), trade(91, 59 * MINUTE, 9)))
+    parts = [
+        some(trade(2, 0, 2), trade(3, 5, 3)),
+        TRADE.empty(),
+        some(trade(4, 5, 4), trade(5, 5 * MINUTE, 5)),
+        some(trade(6, 31 * MINUTE, 6)),
+    ]
+
+    first = warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, parts)
+    again = warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, iter(parts))
+
+    assert (first, again) == (5, 5)
+    assert warehouse.read(TRADE, window=HOUR).equals(pl.concat(parts))
+    assert warehouse.read(TRADE)["trade_id"].to_list() == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_parts_empty_the_window(warehouse: Warehouse) -> None:
+    """Nothing came is a result like any other."""
+    warehouse.upsert(TRADE, some(trade(1, -1, 1), trade(2, 0, 2), trade(3, 59 * MINUTE, 3)))
+
+    assert warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, ()) == 0
+
+    assert warehouse.read(TRADE)["trade_id"].to_list() == [1]
+
+
+def failing() -> Iterator[pl.DataFrame]:
+    yield some(trade(2, 0, 2))
+    yield some(trade(3, 5 * MINUTE, 3))
+    raise DataError("the object ends too early")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([some(trade(2, 0, 2)), some(trade(3, 2 * MINUTE, 3)), some(trade(2, 9 * MINUTE, 4))], r"trade_id=2\) comes"),
+        ([some(trade(2, 0, 2)), some(trade(2, 0, 3))], r"trade_id=2\) comes twice in the rows"),
+        ([some(trade(2, 0, 2)), some(trade(1, 5 * MINUTE, 3))], r"trade_id=1\) is there already outside 2024-01-22T00"),
+        ([some(trade(2, 5 * MINUTE, 2)), some(trade(3, 0, 3))], r"ts_event = .* a time not before 2024-01-22T00:05"),
+        ([some(trade(3, 5, 2), trade(2, 0, 3)).reverse()], r"ts_event = .* in row 1; .* before the row above"),
+        ([some(trade(2, 0, 2)), some(trade(3, 60 * MINUTE, 3))], r"ts_event = .*; valid: a time in 2024-01-22T00"),
+        (failing, "the object ends too early"),
+    ],
+    ids=["same key later", "same key at once", "taken", "back in time", "not in order", "outside", "failing"],
+)  # fmt: skip
+def test_parts_of_which_one_is_bad_change_nothing(
+    warehouse: Warehouse, parts: Sequence[pl.DataFrame] | Callable[[], Iterator[pl.DataFrame]], message: str
+) -> None:
+    """All of them are one transaction."""
+    before = some(trade(1, -1, 1), trade(7, MINUTE, 7), trade(8, 40 * MINUTE, 8))
+    warehouse.upsert(TRADE, before)
+
+    with pytest.raises(DataError, match=message):
+        warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, parts() if callable(parts) else parts)
+
+    assert warehouse.read(TRADE).equals(before)
+
+
+def test_trade_that_stood_later_in_the_window_is_replaced_by_parts_too(warehouse: Warehouse) -> None:
+    """It goes with the rest of the old window, wherever its new row lies."""
+    warehouse.upsert(TRADE, some(trade(1, 30 * MINUTE, 1), trade(2, 31 * MINUTE, 2), trade(9, 50 * MINUTE, 9)))
+    parts = [some(trade(2, 5 * MINUTE, 2)), some(trade(3, 6 * MINUTE, 3)), some(trade(1, 30 * MINUTE, 4))]
+
+    warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, parts)
+
+    assert warehouse.read(TRADE).equals(pl.concat(parts))
+
+
+def rows_of(places: Sequence[tuple[int, int]]) -> pl.DataFrame:
+    """Give trades by id and seconds after the start of the hour, in order."""
+    made = [trade(trade_id, 1_000 * second, number) for number, (trade_id, second) in enumerate(places)]
+    return trade_frame(sorted(made, key=lambda one: one.ts_event_ms))
+
+
+PLACES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 299)), max_size=12)
+
+
+def test_parts_do_the_same_as_one_frame(warehouse: Warehouse) -> None:
+    """Whatever stood there, however the rows are cut; a refusal is the same refusal."""
+
+    @settings(max_examples=40, phases=[Phase.generate])
+    @given(old=PLACES, new=PLACES, cuts=st.lists(st.integers(0, 12), max_size=4))
+    def compare(old: list[tuple[int, int]], new: list[tuple[int, int]], cuts: list[int]) -> None:
+        rows = rows_of(new)
+        edges = [0, *sorted(cuts), rows.height]
+        parts = [rows[start:stop] for start, stop in pairwise(edges) if start < stop]
+        found = []
+        for write in (
+            lambda: warehouse.replace(TRADE, "KRW-BTC", HOUR, rows),
+            lambda: warehouse.replace_by_parts(TRADE, "KRW-BTC", HOUR, parts),
+        ):
+            warehouse.replace(TRADE, "KRW-BTC", HOUR, rows_of(list({one: one for one in dict(old).items()})))
+            try:
+                write()
+            except DataError:
+                found.append(None)
+            else:
+                found.append(warehouse.read(TRADE))
+        assert (found[0] is None) == (found[1] is None)
+        assert found[0] is None or found[0].equals(found[1])
+
+    compare()
 
 
 @pytest.mark.parametrize("call", ["upsert", "add_new"])

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from fakes import START_MS, FixedClock
+from fakes import START_MS, FixedClock, read_whole
 from servers import Server as OwnServer
 from servers import address_of, running
 from shipping import trade_line, trade_text
@@ -167,7 +167,7 @@ def test_document_that_is_no_trade_goes_to_the_dead_letter_once(place: tuple[Ser
     server.ask("PUT", f"/{prefix}-{DAY}/_doc/stray", stray)
     store = store_at(place, tmp_path)
 
-    first, second = store.read("KRW-BTC", HOUR), store.read("KRW-BTC", HOUR)
+    first, second = read_whole(store, "KRW-BTC", HOUR), read_whole(store, "KRW-BTC", HOUR)
 
     assert first.trades["trade_id"].to_list() == second.trades["trade_id"].to_list() == [1, 3]
     assert (first.dead, second.dead) == (1, 0)
@@ -249,7 +249,7 @@ def test_closed_index_is_no_empty_hour(place: tuple[Server, str], tmp_path: Path
     server.ask("POST", f"/{prefix}-{DAY}/_close")
 
     with pytest.raises(StoreError, match=f"{prefix}-{DAY} is closed.*_open"):
-        store_at(place, tmp_path).read("KRW-BTC", HOUR)
+        read_whole(store_at(place, tmp_path), "KRW-BTC", HOUR)
 
 
 def test_old_days_are_deleted_and_never_read_as_empty(place: tuple[Server, str], tmp_path: Path) -> None:
@@ -263,9 +263,9 @@ def test_old_days_are_deleted_and_never_read_as_empty(place: tuple[Server, str],
     assert pruning.prune(now_ms) == []
     store = store_at(place, tmp_path)
     with pytest.raises(DataError, match=r"no events of 2024-01-22 any more \(opensearch.keep_days\)"):
-        store.read("KRW-BTC", HOUR)
+        read_whole(store, "KRW-BTC", HOUR)
     kept = Window(START_MS + 2 * DAY_MS, START_MS + 5 * DAY_MS)
-    assert store.read("KRW-BTC", kept).trades["trade_id"].to_list() == [2, 3]
+    assert read_whole(store, "KRW-BTC", kept).trades["trade_id"].to_list() == [2, 3]
     assert put_template(server, prefix) is False
 
 
@@ -278,7 +278,7 @@ def test_arrival_of_repairs_goes_on_when_the_clock_was_set_back(place: tuple[Ser
     later.append_repairs(trades[2:3])
     later.append_repairs(trades[3:])
 
-    rows = later.read("KRW-BTC", HOUR).trades.select("trade_id", "arrival").rows()
+    rows = read_whole(later, "KRW-BTC", HOUR).trades.select("trade_id", "arrival").rows()
     first = (START_MS + HOUR_MS) * 1_000_000
     assert rows == [(1, first), (2, first + 1), (3, first + 2), (4, first + 3)]
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from tickloop.domain.tables import (
     TRADE_ORDER,
     Table,
 )
-from tickloop.domain.window import DAY_MS, Window, hour_of
+from tickloop.domain.window import DAY_MS, Window, hour_of, to_ms
 from tickloop.errors import DataError, OperatorError, StoreAwayError
 
 if TYPE_CHECKING:
@@ -182,6 +183,26 @@ def test_writers_that_need_the_same_new_month_make_it_once(postgres: PostgresSer
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'trade'::regclass"
         )
         assert names.fetchall() == [("trade_2024_01",)]
+
+
+def test_parts_over_the_turn_of_a_month_are_one_transaction(postgres: PostgresServer) -> None:
+    """The second month is made while the transaction has the first one's rows."""
+    turn = datetime(2024, 2, 1, tzinfo=UTC)
+    window = Window(to_ms(turn) - DAY_MS, to_ms(turn) + DAY_MS)
+    parts = [trades(3, 0, window.start_ms), trades(4, 10, to_ms(turn) - 2), trades(3, 20, to_ms(turn) + DAY_MS // 2)]
+
+    with closing(PostgresWarehouse(postgres)) as warehouse:
+        first = warehouse.replace_by_parts(TRADE, "KRW-BTC", window, parts)
+        with pytest.raises(DataError, match="ends too early"):
+            warehouse.replace_by_parts(TRADE, "KRW-BTC", window, failing(parts))
+
+        assert first == 10
+        assert warehouse.read(TRADE).equals(pl.concat(parts))
+
+
+def failing(parts: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    yield from (part.with_columns(price=2.0) for part in parts)
+    raise DataError("ends too early")
 
 
 def test_same_trade_in_two_months_is_refused(postgres: PostgresServer) -> None:

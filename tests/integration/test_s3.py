@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -24,12 +26,13 @@ import pytest
 from fakes import START_MS
 from s3_servers import SECRET_KEY, client_required, made_address, new_address, plain_client
 from servers import Server, address_of, running
+from tickloop.adapters.common.lake_format import GROUP_ROWS
 from tickloop.adapters.s3.bucket import Bucket
 from tickloop.adapters.s3.lake import S3Lake
 from tickloop.adapters.s3.probe import check_s3
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import HOUR_MS, Window, hour_of
-from tickloop.errors import DataError, StoreAwayError, StoreError
+from tickloop.errors import DataError, DiskFullError, StoreAwayError, StoreError
 
 pytestmark = pytest.mark.server
 
@@ -86,7 +89,7 @@ def test_large_hour_goes_in_parts_and_comes_back(endpoint: str) -> None:
     large = trades(400_000)
 
     with closing(S3Lake(Bucket(address, part_bytes=PART_BYTES, parts_above_bytes=PART_BYTES), "lake")) as lake:
-        size = lake.put("KRW-BTC", HOUR, large)
+        size = lake.put("KRW-BTC", HOUR, [large])
         found = lake.get("KRW-BTC", HOUR)
 
     assert size > PART_BYTES
@@ -95,6 +98,43 @@ def test_large_hour_goes_in_parts_and_comes_back(endpoint: str) -> None:
     with plain_client(endpoint) as client:
         head = client.head_object(Bucket=address.bucket, Key="lake/market=KRW-BTC/date=2024-01-22/hour=00.parquet")
     assert head["ETag"].strip('"').endswith(f"-{-(-size // PART_BYTES)}")
+
+
+def test_hour_of_several_row_groups_is_read_group_by_group(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also out of a file on the disk, where a large object lies meanwhile."""
+    monkeypatch.setattr("tickloop.adapters.s3.bucket._MEMORY_BYTES", 1_000_000)
+    large = trades(GROUP_ROWS + 5)
+    lake = S3Lake(bucket, "lake")
+
+    lake.put("KRW-BTC", HOUR, large.iter_slices(10_007))
+    parts = lake.parts("KRW-BTC", HOUR)
+
+    assert parts is not None
+    found = list(parts)
+    assert [part.height for part in found] == [GROUP_ROWS, 5]
+    assert pl.concat(found).equals(large)
+
+
+class Full(BytesIO):
+    def write(self, *_data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_disk_without_room_for_the_temporary_file_is_named(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever must act is told where; the object stands."""
+    lake = S3Lake(bucket, "lake")
+    lake.put("KRW-BTC", HOUR, [trades(3)])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tickloop.adapters.s3.bucket._temporary", Full)
+        with pytest.raises(DiskFullError, match=r"cannot be written: No space left on device"):
+            lake.put("KRW-BTC", HOUR, [trades(4)])
+        with pytest.raises(DiskFullError, match=r"cannot be written: No space left on device"):
+            lake.parts("KRW-BTC", HOUR)
+
+    found = lake.get("KRW-BTC", HOUR)
+    assert found is not None
+    assert found.equals(trades(3))
 
 
 def test_parts_of_a_killed_writer_are_removed_by_the_next(endpoint: str) -> None:
@@ -139,7 +179,7 @@ def test_reader_sees_the_old_hour_or_the_new_one(bucket: Bucket) -> None:
     """Two states take turns under the reader; it never meets a third, nor an absence."""
     lake = S3Lake(bucket, "lake")
     states = [trades(20_000, seed) for seed in (1, 2)]
-    lake.put("KRW-BTC", HOUR, states[0])
+    lake.put("KRW-BTC", HOUR, [states[0]])
     seen: list[pl.DataFrame | None] = []
     done = threading.Event()
 
@@ -150,7 +190,7 @@ def test_reader_sees_the_old_hour_or_the_new_one(bucket: Bucket) -> None:
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
         for number in range(1, 21):
-            lake.put("KRW-BTC", HOUR, states[number % 2])
+            lake.put("KRW-BTC", HOUR, [states[number % 2]])
         done.set()
         reader.result(DEADLINE_S)
 
@@ -324,11 +364,11 @@ def test_server_that_is_away_is_reported_and_used_again_when_back(server: Server
     """The same lake goes on; what was there before is there still."""
     address = made_address(server.address, tries=2)
     with closing(S3Lake(Bucket(address), "lake")) as lake:
-        lake.put("KRW-BTC", HOUR, trades(3))
+        lake.put("KRW-BTC", HOUR, [trades(3)])
         server.stop(signal.SIGKILL)
 
         with pytest.raises(StoreAwayError, match=rf"S3 at {server.address} \(s3\.endpoint\) does not answer"):
-            lake.put("KRW-BTC", HOUR, trades(4))
+            lake.put("KRW-BTC", HOUR, [trades(4)])
         with pytest.raises(StoreAwayError, match="does not answer"):
             lake.hours("KRW-BTC", HOUR)
 
@@ -336,7 +376,7 @@ def test_server_that_is_away_is_reported_and_used_again_when_back(server: Server
         found = lake.get("KRW-BTC", HOUR)
         assert found is not None
         assert found.equals(trades(3))
-        lake.put("KRW-BTC", HOUR, trades(4))
+        lake.put("KRW-BTC", HOUR, [trades(4)])
 
 
 @pytest.mark.parametrize(
@@ -386,7 +426,7 @@ def test_object_that_is_no_hour_is_reported_by_its_address(bucket: Bucket) -> No
 
 def test_polars_reads_the_lake_without_our_code(bucket: Bucket) -> None:
     """Another program reads the bucket by the layout alone."""
-    S3Lake(bucket, "lake").put("KRW-BTC", HOUR, trades(5))
+    S3Lake(bucket, "lake").put("KRW-BTC", HOUR, [trades(5)])
 
     found = pl.read_parquet(
         f"s3://{bucket.address.bucket}/lake/market=KRW-BTC/date=2024-01-22/hour=00.parquet",

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fakes import START_MS, FixedClock, MemoryWarehouse
+from fakes import START_MS, FixedClock, MemoryWarehouse, read_whole
 from shipping import trade_line
 from tickloop.adapters.common.trade_rows import trade_frame_of
 from tickloop.adapters.local.journal import JournalStore
@@ -44,7 +44,7 @@ class World:
     def load(self, data: bytes, market: str = BTC) -> None:
         """Put the trades of lines into the warehouse, and say that their hours were extracted and loaded."""
         rows, _ = read_lines(data, "x", 0)
-        frame = trade_frame_of(market, [rows[market]])
+        frame = trade_frame_of(market, rows[market])
         self.warehouse.upsert(TRADE, frame)
         for hour in {hour_of(int(ts)) for ts in frame["ts_event"].to_physical()}:
             self.run("extract", hour, "done", market)
@@ -220,13 +220,13 @@ def test_extract_of_an_hour_that_was_removed_is_refused(world: World) -> None:
     world.segment(LINES[0])
     world.load(LINES[0])
     store = JournalStore(world.folder / "journal", world.folder / "dead", world.clock)
-    assert store.read(BTC, hour_of(START_MS)).lines == 1
+    assert read_whole(store, BTC, hour_of(START_MS)).lines == 1
 
     world.clean()
 
     with pytest.raises(DataError, match="2024-01-22T00 any more"):
-        store.read(BTC, Window(START_MS - HOUR_MS, START_MS + HOUR_MS))
-    assert store.read(BTC, hour_of(START_MS + HOUR_MS)).lines == 1
+        read_whole(store, BTC, Window(START_MS - HOUR_MS, START_MS + HOUR_MS))
+    assert read_whole(store, BTC, hour_of(START_MS + HOUR_MS)).lines == 1
 
 
 def test_damaged_note_of_removed_hours_stops_the_reading(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_journal_store import put_segment, trade_line
 
-from fakes import START_MS, FixedClock
+from fakes import START_MS, FixedClock, read_whole
 from tickloop.adapters.local import journal_index
 from tickloop.adapters.local.dead_letter import DeadLetter
 from tickloop.adapters.local.journal import JournalStore
@@ -31,7 +31,7 @@ def store_of(folder: Path, dead: str = "dead", most_bytes: int = journal_index.M
 
 
 def ids(store: JournalStore, market: str = "KRW-BTC", window: Window = HOURS[0]) -> list[int]:
-    return store.read(market, window).trades["trade_id"].to_list()
+    return read_whole(store, market, window).trades["trade_id"].to_list()
 
 
 def spoil(path: Path) -> None:
@@ -163,8 +163,8 @@ def test_every_reading_of_a_growing_journal_is_as_a_first_one(
                 getattr(model, str(what))(*arguments)
                 continue
             of, window = arguments
-            read = store.read(of, window)
-            fresh = store_of(folder, "dead-again").read(of, window)
+            read = read_whole(store, of, window)
+            fresh = read_whole(store_of(folder, "dead-again"), of, window)
             dead += read.dead
 
             assert read.trades.equals(fresh.trades)
@@ -223,9 +223,9 @@ def test_lines_that_could_not_be_buried_are_not_passed_over(tmp_path: Path) -> N
     (tmp_path / "dead").write_text("in the way")
 
     with pytest.raises(HomeNotWritableError):
-        store.read("KRW-BTC", HOURS[0])
+        read_whole(store, "KRW-BTC", HOURS[0])
     (tmp_path / "dead").unlink()
-    read = store.read("KRW-BTC", HOURS[0])
+    read = read_whole(store, "KRW-BTC", HOURS[0])
 
     assert (read.lines, read.dead) == (1, 1)
     assert [content for _, _, content in buried(tmp_path / "dead")] == [DEAD[:-1]]
@@ -257,13 +257,13 @@ def test_several_threads_read_what_one_would(tmp_path: Path) -> None:
 
     def read(market: str) -> int:
         start.wait(10)
-        return sum(store.read(market, HOURS[0]).dead for _ in range(40))
+        return sum(read_whole(store, market, HOURS[0]).dead for _ in range(40))
 
     with ThreadPoolExecutor(5) as pool:
         writing = pool.submit(write)
         dead = sum(pool.map(read, (*MARKETS, MARKETS[0])))
         writing.result()
-    dead += store.read(MARKETS[0], HOURS[0]).dead
+    dead += read_whole(store, MARKETS[0], HOURS[0]).dead
 
     assert [ids(store, market) for market in MARKETS] == [list(range(first, 300, 3)) for first in range(3)]
     assert dead == len(buried(tmp_path / "dead")) == 30
@@ -303,7 +303,7 @@ def test_repair_begins_a_segment_after_another_process_has_repaired(tmp_path: Pa
         stores[number % 2].append_repairs(missed(number))
 
     assert len(repair_segments(tmp_path)) == 4
-    read = stores[0].read("KRW-BTC", HOURS[0]).trades
+    read = read_whole(stores[0], "KRW-BTC", HOURS[0]).trades
     assert read.sort("arrival")["trade_id"].to_list() == [0, 1, 2, 3]
     assert read["arrival"].is_unique().all()
 

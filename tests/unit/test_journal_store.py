@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fakes import START_MS, FixedClock
+from fakes import START_MS, FixedClock, read_whole
 from tickloop.adapters.local.journal import JournalStore
 from tickloop.adapters.local.segments import OpenSegment, last_arrival, list_segments
 from tickloop.domain.market import Change, Side, Trade
@@ -54,7 +54,7 @@ def put_segment(tmp_path: Path, data: bytes, start_ms: int = START_MS, writer: s
 
 
 def ids(store: JournalStore, window: Window = HOUR, market: str = "KRW-BTC") -> list[int]:
-    return store.read(market, window).trades["trade_id"].to_list()
+    return read_whole(store, market, window).trades["trade_id"].to_list()
 
 
 def test_unterminated_last_line_does_not_exist_until_it_is_whole(store: JournalStore, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_unterminated_last_line_does_not_exist_until_it_is_whole(store: JournalS
     whole, rest = trade_line(2, arrival=2)[:40], trade_line(2, arrival=2)[40:]
     path = put_segment(tmp_path, trade_line(1) + whole)
 
-    before = store.read("KRW-BTC", HOUR)
+    before = read_whole(store, "KRW-BTC", HOUR)
     with path.open("ab") as file:
         file.write(rest)
 
@@ -87,8 +87,8 @@ def test_corrupt_line_is_copied_once_and_the_rest_loads(
     """With its bytes, place and reason; a second reading, here or in another process, adds nothing."""
     path = put_segment(tmp_path, trade_line(1) + broken + trade_line(2, arrival=2))
 
-    first = store.read("KRW-BTC", HOUR)
-    second = JournalStore(tmp_path / "journal", tmp_path / "dead", FixedClock()).read("KRW-BTC", HOUR)
+    first = read_whole(store, "KRW-BTC", HOUR)
+    second = read_whole(JournalStore(tmp_path / "journal", tmp_path / "dead", FixedClock()), "KRW-BTC", HOUR)
 
     assert first.trades["trade_id"].to_list() == [1, 2]
     assert (first.dead, second.dead) == (1, 0)
@@ -117,7 +117,7 @@ def test_segment_that_ended_before_the_window_is_not_opened(store: JournalStore,
     old = put_segment(tmp_path, b"corrupt\n", START_MS - 3 * HOUR_MS)
     put_segment(tmp_path, b"", START_MS - 2 * HOUR_MS)
 
-    read = store.read("KRW-BTC", HOUR)
+    read = read_whole(store, "KRW-BTC", HOUR)
 
     assert read.trades["trade_id"].to_list() == [2]
     assert not (tmp_path / "dead" / old.name).exists()
@@ -128,7 +128,7 @@ def test_arrival_tie_between_writers_goes_to_the_stream(store: JournalStore, tmp
     put_segment(tmp_path, trade_line(1, source='"rest"'), writer="repair")
     put_segment(tmp_path, trade_line(1))
 
-    assert store.read("KRW-BTC", HOUR).trades["source"].to_list() == ["stream"]
+    assert read_whole(store, "KRW-BTC", HOUR).trades["source"].to_list() == ["stream"]
 
 
 def test_counts_tell_stream_rest_repeats_and_other_types_apart(store: JournalStore, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def counted(
 ) -> MarketCounts:
     """Count an hour of three trades a minute; `lost` of them never reach lake and warehouse."""
     ports, kept = FakePorts(), TRADES.head(TRADES.height - lost)
-    ports.lake.put(MARKET, HOUR, kept)
+    ports.lake.put(MARKET, HOUR, [kept])
     ports.warehouse.replace(TRADE, MARKET, HOUR, kept)
     ports.warehouse.replace(LEDGER, MARKET, HOUR, ledger(states or {}))
     labels = ledger(states or {}).select("market", ts_open="minute", label="state")

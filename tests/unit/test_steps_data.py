@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 import pytest
 
 from chain_fakes import HOUR, FakePorts, candles_of, digest, home, made_trades, minute_of, repeated, same
-from fakes import START_MS
+from fakes import START_MS, FakeRawStore, read_whole
 from tickloop.domain.features import FEATURE_SETS, compute_features
 from tickloop.domain.tables import BAR_1M, FEATURE, LEDGER, TRADE
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 from tickloop.errors import DataError, WindowError
+from tickloop.ports import RawRead
 from tickloop.services.build_bars import bars
 from tickloop.services.build_features import features
 from tickloop.services.chain import STEPS, run_window
@@ -84,9 +87,36 @@ def test_journal_lake_and_warehouse_agree() -> None:
     ours = ports.warehouse.read(BAR_1M, MARKET, HOUR).filter(pl.col("state").is_in(["verified", "repaired"]))
     elsewhere = ledger.filter(~pl.col("state").is_in(["verified", "repaired"]))
     assert lake is not None
-    assert len(made) - len(withheld) == ports.raw.read(MARKET, HOUR).trades.height == lake.height == trades.height
+    assert (
+        len(made) - len(withheld) == read_whole(ports.raw, MARKET, HOUR).trades.height == lake.height == trades.height
+    )
     assert trades.height == ours["trades"].sum() + elsewhere["trades"].sum()
     assert elsewhere["trades"].to_list() == [0, 2]
+
+
+class FailingRawStore(FakeRawStore):
+    """Says at the end that what it gave was not all."""
+
+    def read(self, market: str, window: Window) -> Iterator[RawRead]:
+        yield from super().read(market, window)
+        raise DataError("162 counted, 161 given")
+
+
+def test_reading_that_fails_at_its_end_leaves_the_old_object() -> None:
+    """No hour is put that the raw store does not stand for."""
+    made = made_trades(BUSY_HOUR)
+    ports = home(made)
+    extract(ports, MARKET, HOUR)
+    before = ports.lake.get(MARKET, HOUR)
+    ports.raw = FailingRawStore(made[:90])
+
+    with pytest.raises(DataError, match="162 counted, 161 given"):
+        extract(ports, MARKET, HOUR)
+
+    after = ports.lake.get(MARKET, HOUR)
+    assert before is not None
+    assert after is not None
+    assert after.equals(before)
 
 
 def test_verify_refuses_a_window_that_is_not_over() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
 
 from tickloop.domain.tables import TRADE, TRADE_ORDER, Table
-from tickloop.domain.window import Window
+from tickloop.domain.window import MINUTE_MS, Window, to_datetime, to_ms
 from tickloop.errors import DataError, UsageError
 
 
@@ -61,6 +61,53 @@ def check_unique(table: Table, rows: pl.DataFrame) -> None:
     twice = rows.select(table.key).filter(pl.struct(table.key).is_duplicated())
     if twice.height:
         raise key_taken(table, twice.row(0), "comes twice in the rows")
+
+
+def in_order(table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Pass frames that `check_rows` passes and that follow each other in order of the table's time.
+
+    Rows of one time may be spread over frames.
+
+    Raises:
+        DataError: as `check_rows`, or naming the first row whose time lies before that of one above it.
+    """
+    last: datetime | None = None
+    for rows in parts:
+        check_rows(table, rows, market, window)
+        times = rows[table.time]
+        if times.len():
+            if not times.is_sorted():
+                _refuse(table, rows, table.time, times < times.shift(1), "a time not before the row above")
+            if last is not None:
+                valid = f"a time not before {_shown(last)}, as it came earlier"
+                _refuse(table, rows, table.time, times.head(1) < last, valid)
+            last = times[-1]
+        yield rows
+
+
+def cut_by_time(
+    table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]
+) -> Iterator[tuple[Window, pl.DataFrame]]:
+    """Yield the same rows in frames that no minute is spread over, each with its own part of the window.
+
+    The parts of the window follow each other and are all of it; the last frame may be empty. Beside a frame that was
+    given, rows of one more minute are held.
+
+    Raises:
+        DataError: as `in_order`.
+    """
+    start_ms, held = window.start_ms, table.empty()
+    for given in in_order(table, market, window, parts):
+        rows = pl.concat([held, given]) if held.height else given
+        if rows.height:
+            newest_ms = to_ms(rows[table.time][-1])
+            end_ms = newest_ms - newest_ms % MINUTE_MS
+            cut = rows[table.time].search_sorted(to_datetime(end_ms), "left")
+            if cut:
+                yield Window(start_ms, end_ms), rows.head(cut)
+                start_ms = end_ms
+            held = rows.slice(cut)
+    yield Window(start_ms, window.end_ms), held
 
 
 def key_taken(table: Table, values: Sequence[object], why: str) -> DataError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from tickloop.domain.window import Window
 
 @dataclass(frozen=True)
 class RawRead:
-    """Trades of a window from the raw store.
+    """Some trades of a window from the raw store, and what was read to find them.
 
     Attributes:
         trades: a TRADE frame in trade order, one row per trade_id (the line of lowest arrival).
@@ -52,8 +52,24 @@ class RawCounts:
 class RawStore(Protocol):
     """Raw events, append only."""
 
-    def read(self, market: str, window: Window) -> RawRead:
-        """Read the trades whose event time lies in the window."""
+    def read(self, market: str, window: Window) -> Iterator[RawRead]:
+        """Yield the trades whose event time lies in the window, some ten thousand at a time.
+
+        Parts follow each other in trade order, and no trade comes twice. What was read counts only once the last part
+        has come: an error may stand at the end.
+
+        Raises:
+            DataError: the store does not hold, or did not give, all that it had of the window.
+        """
+
+    def events(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
+        """Yield the events of a type other than trades (`ticker`, `orderbook`, `candle.1s`), some thousand at a time.
+
+        As the exchange sent them, with our fields; by their own time, then `doc_id`, each once.
+
+        Raises:
+            DataError: the store does not hold, or did not give, all that it had of the window; also while iterating.
+        """
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         """Append trades fetched from REST, in exchange order, and sync them; give how many of them are there now."""
@@ -99,8 +115,15 @@ class EventSink(Protocol):
 class Lake(Protocol):
     """One Parquet object per market and hour; a put replaces the whole object at once."""
 
-    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
-        """Write a TRADE frame; give its size in bytes. An empty frame is written too: it says that nothing came."""
+    def put(self, market: str, hour: Window, parts: Iterable[pl.DataFrame]) -> int:
+        """Write TRADE frames that follow each other in order of time; give the object's size in bytes.
+
+        Equal trades make equal objects, however they are cut into frames. No frames, or empty ones, are an object too:
+        it says that nothing came. Whatever is raised, also by `parts`: the old object stands.
+
+        Raises:
+            DataError: a row is not of this market and hour, lacks a value, or lies before one that came earlier.
+        """
 
     def get(self, market: str, hour: Window, columns: Sequence[str] | None = None) -> pl.DataFrame | None:
         """Give the TRADE frame of an hour, or only these columns in the table's order; None when it was never written.
@@ -108,6 +131,15 @@ class Lake(Protocol):
         Raises:
             DataError: the object is not readable, or not of this market and hour.
             UsageError: TRADE has no such column.
+        """
+
+    def parts(self, market: str, hour: Window) -> Iterator[pl.DataFrame] | None:
+        """Give an iterator over the TRADE frames of an hour, one after the other, some hundred thousand rows each.
+
+        None when the hour was never written. All of them are of the object as it was at the call.
+
+        Raises:
+            DataError: as `get`; while iterating, too.
         """
 
     def hours(self, market: str, window: Window) -> list[Window]:
@@ -128,6 +160,14 @@ class Warehouse(Protocol):
 
         Raises:
             DataError: if a row lies outside market or window, or a required value is missing or not finite.
+        """
+
+    def replace_by_parts(self, table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> int:
+        """Do as `replace` with rows that come in frames, one of which is held at a time.
+
+        Raises:
+            DataError: as `replace`, and if a row's time lies before one of an earlier frame. Whatever is raised, also
+                by `parts`: nothing is written.
         """
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:

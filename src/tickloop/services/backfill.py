@@ -174,7 +174,7 @@ class _Backfill:
         return rows.height
 
     def _from_trades(self, market: str, hour: Window, counts: dict[str, int]) -> None:
-        known = set(self._ports.raw.read(market, hour).trades["trade_id"])
+        known = {number for part in self._ports.raw.read(market, hour) for number in part.trades["trade_id"]}
         fetched, _ = ask_rest(self._ports, market, [hour], known)
         results = run_hours(self._ports, market, hour, last="bars")
         counts["trades"] += len(fetched)

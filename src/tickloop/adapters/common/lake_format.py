@@ -7,9 +7,11 @@ all packed by zstd. Both are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -22,6 +24,9 @@ from tickloop.errors import DataError
 FORMAT = 2
 """Grows when a reader of the last number would misread the file; a new codec or encoding alone is no new number."""
 
+GROUP_ROWS = 131_072
+"""Rows of a row group: what a writer or reader holds, about 10 MB. Only the hours of the busiest markets have more."""
+
 _MARK = b"tickloop.format"
 
 _INTEGERS = ("trade_id", "ts_event", "ts_received", "arrival", "qty_e8")
@@ -31,41 +36,94 @@ _WORDS = ("market", "side", "change", "source")
 # read; lz4 takes off most of what there is for nearly nothing. One column of zstd is what reading 20 M ticks/s leaves.
 _CODEC = {**dict.fromkeys(TRADE.columns, "lz4"), "ts_received": "zstd"}
 
+_OPTIONS: dict[str, Any] = {
+    "compression": _CODEC,
+    "use_dictionary": [*_WORDS, "price"],
+    "column_encoding": dict.fromkeys(_INTEGERS, "DELTA_BINARY_PACKED"),
+    "write_statistics": [TRADE.time],  # those of the other columns help no reader, and cost a fifth of writing
+    "write_page_checksum": True,  # a flipped bit in a number is seen by nothing else
+}
 
-def encode_trades(trades: pl.DataFrame) -> bytes:
-    """Give the Parquet form of a TRADE frame; equal frames give equal bytes with equal library versions."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        trades.to_arrow().cast(_SCHEMA),
-        sink,
-        compression=_CODEC,
-        use_dictionary=[*_WORDS, "price"],
-        column_encoding=dict.fromkeys(_INTEGERS, "DELTA_BINARY_PACKED"),
-        write_statistics=[TRADE.time],  # those of the other columns help no reader, and cost a fifth of writing
-        write_page_checksum=True,  # a flipped bit in a number is seen by nothing else
-        store_schema=False,  # else the arrow schema is stored a second time, 1 kB an hour
-    )
-    return bytes(sink.getvalue())
+
+def write_trades(parts: Iterable[pl.DataFrame], sink: BinaryIO, group_rows: int = GROUP_ROWS) -> None:
+    """Write the Parquet form of TRADE frames, one after the other, holding one row group in memory.
+
+    Equal trades give equal bytes with equal library versions, however they are cut into frames.
+    """
+    # Without: the arrow schema is stored a second time, 1 kB an hour.
+    with pq.ParquetWriter(sink, _SCHEMA, store_schema=False, **_OPTIONS) as writer:
+        is_empty = True
+        for group in _groups(parts, group_rows):
+            writer.write_table(group.to_arrow().cast(_SCHEMA))
+            is_empty = False
+        if is_empty:
+            writer.write_table(_SCHEMA.empty_table())
+
+
+def _groups(parts: Iterable[pl.DataFrame], group_rows: int) -> Iterator[pl.DataFrame]:
+    """Cut frames anew into ones of so many rows, the last one shorter; each in one piece, as its pages follow it."""
+    held: list[pl.DataFrame] = []
+    missing = group_rows
+    for part in parts:
+        start = 0
+        while part.height - start >= missing:
+            yield pl.concat([*held, part.slice(start, missing)], rechunk=True)
+            start += missing
+            held, missing = [], group_rows
+        if start < part.height:
+            held.append(part.slice(start))
+            missing -= part.height - start
+    if held:
+        yield pl.concat(held, rechunk=True)
 
 
 def decode_trades(content: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read `encode_trades`, or only some columns of it, in the order of TRADE.
+    """Read `write_trades`, or only some columns of it, in the order of TRADE.
 
     Raises:
         DataError: the bytes are no Parquet or damaged, lack a column, hold a word that the table does not know, or are
             of a format newer than ours.
     """
     names = pick_columns(TRADE, columns)
+    with _translated(), _opened(pa.BufferReader(content)) as file:
+        # One thread: an hour is small, and others need the cores.
+        return _frame(file.read(columns=names, use_threads=False), names)
+
+
+def open_trades(path: Path) -> Any:
+    """Open a file for `read_trades`; `FileNotFoundError` when there is none."""
+    return pa.OSFile(str(path))
+
+
+def read_trades(source: Any) -> Iterator[pl.DataFrame]:
+    """Yield what `write_trades` wrote, row group by row group, all columns.
+
+    Args:
+        source: of `open_trades`, or an open binary file; closed at the end.
+
+    Raises:
+        DataError: as `decode_trades`.
+    """
+    names = list(TRADE.columns)
+    with closing(source), _translated(), _opened(source) as file:
+        for number in range(file.num_row_groups):
+            yield _frame(file.read_row_group(number, columns=names, use_threads=False), names)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     try:
-        # Words stay codes of a dictionary until they are an enum: a string per row costs more than all numbers.
-        with pq.ParquetFile(
-            pa.BufferReader(content), read_dictionary=list(_WORDS), page_checksum_verification=True
-        ) as file:
-            _check_format(file.schema_arrow)
-            # One thread: an hour is small, and others need the cores.
-            return _frame(file.read(columns=names, use_threads=False), names)
+        yield
     except (pa.ArrowException, KeyError, OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as exc:
         raise DataError(f"not a Parquet file of trades: {exc}") from exc
+
+
+@contextmanager
+def _opened(source: Any) -> Iterator[Any]:
+    # Words stay codes of a dictionary until they are an enum: a string per row costs more than all numbers.
+    with pq.ParquetFile(source, read_dictionary=list(_WORDS), page_checksum_verification=True) as file:
+        _check_format(file.schema_arrow)
+        yield file
 
 
 def _check_format(schema: Any) -> None:

@@ -6,14 +6,15 @@ Names sort by time within a market. No name is the beginning of another one's pa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, BinaryIO
 
 import polars as pl
 
-from tickloop.adapters.common.lake_format import decode_trades, encode_trades
+from tickloop.adapters.common.lake_format import decode_trades, read_trades, write_trades
 from tickloop.domain.market import is_market
-from tickloop.domain.rows import check_rows
+from tickloop.domain.rows import check_rows, in_order
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import Window, hour_of, parse_window
 from tickloop.errors import DataError, UsageError, WindowError
@@ -56,14 +57,31 @@ def hour_of_name(below_market: str) -> Window | None:
         return None
 
 
-def encode_hour(market: str, hour: Window, trades: pl.DataFrame) -> bytes:
-    """Give what a lake keeps of a market's hour; `DataError` names a row that is not of it, or lacks a value."""
-    check_rows(TRADE, trades, market, hour)
-    return encode_trades(trades)
+def write_hour(market: str, hour: Window, parts: Iterable[pl.DataFrame], sink: BinaryIO) -> None:
+    """Write what a lake keeps of a market's hour.
+
+    Raises:
+        DataError: naming a row that is not of it, lacks a value, or lies before one that came earlier.
+    """
+    write_trades(in_order(TRADE, market, hour, parts), sink)
+
+
+def read_hour(source: Any, market: str, hour: Window, place: str) -> Iterator[pl.DataFrame]:
+    """Yield what `write_hour` wrote to a file, row group by row group.
+
+    Raises:
+        DataError: as `decode_hour`.
+    """
+    try:
+        for part in read_trades(source):
+            _check(part, market, hour)
+            yield part
+    except DataError as exc:
+        raise _unreadable(place, exc) from exc
 
 
 def decode_hour(content: bytes, market: str, hour: Window, columns: Sequence[str], place: str) -> pl.DataFrame:
-    """Read what `encode_hour` gave.
+    """Read the content that `write_hour` wrote.
 
     Raises:
         DataError: naming `place`: the content is not one of ours, or not of this market and hour (as far as the columns
@@ -73,8 +91,12 @@ def decode_hour(content: bytes, market: str, hour: Window, columns: Sequence[str
         trades = decode_trades(content, columns)
         _check(trades, market, hour)
     except DataError as exc:
-        raise DataError(f"{place} cannot be read: {exc}; remove it and extract the hour again") from exc
+        raise _unreadable(place, exc) from exc
     return trades
+
+
+def _unreadable(place: str, why: DataError) -> DataError:
+    return DataError(f"{place} cannot be read: {why}; remove it and extract the hour again")
 
 
 def _check(trades: pl.DataFrame, market: str, hour: Window) -> None:

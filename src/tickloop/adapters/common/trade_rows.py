@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,17 +71,20 @@ def is_rest(rows: Rows) -> NDArray[np.bool_]:
     return np.asarray(rows["source"] == SOURCE_OF[Source.REST.value], np.bool_)
 
 
-def trade_frame_of(market: str, rows: Sequence[Rows]) -> pl.DataFrame:
+def trade_frame_of(market: str, rows: Rows) -> pl.DataFrame:
     """Give a TRADE frame in trade order, for each trade_id the row of lowest arrival."""
-    joined = rows[0] if len(rows) == 1 else np.concatenate([NO_ROWS, *rows])
-    places = _places(joined)
-    columns = {name: _column(name, joined[name][places]) for name in ROW.names or ()}
+    return trade_frame_at(market, rows, places_of(rows))
+
+
+def trade_frame_at(market: str, rows: Rows, places: NDArray[np.intp]) -> pl.DataFrame:
+    """Give a TRADE frame of the rows at some places, in their order."""
+    columns = {name: _column(name, rows[name][places]) for name in ROW.names or ()}
     names = pl.Series("market", [market], TRADE.columns["market"]).new_from_index(0, len(places))
     return pl.DataFrame([names, *(columns[name] for name in TRADE.columns if name in columns)])
 
 
-def _places(rows: Rows) -> NDArray[np.intp]:
-    """Give the places of the rows to keep, in trade order.
+def places_of(rows: Rows) -> NDArray[np.intp]:
+    """Give the places of the rows to keep, in trade order: for each trade_id that of lowest arrival.
 
     Arrays of places only: a frame that is sorted, freed of repeats and sorted again would take memory three times.
     """

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tickloop.errors import DiskFullError, HomeNotWritableError, OperatorError
 
@@ -52,17 +53,30 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         HomeNotWritableError: the folder is read-only, not a folder, or full; the old file stands.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to that takes the place of another as a whole when the block is done, synced.
+
+    Raises:
+        HomeNotWritableError: the folder is read-only, not a folder, or full. The old file stands, as it does when the
+            block raises anything.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
 

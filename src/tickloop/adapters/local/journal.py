@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tickloop.adapters.common.stored_line import DOC_ID
-from tickloop.adapters.common.trade_rows import NO_ROWS, Rows, is_rest, trade_frame_of
+from tickloop.adapters.common.trade_rows import NO_ROWS, Rows, is_rest, places_of, trade_frame_at
 from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
+from tickloop.adapters.local.journal_events import events_in
 from tickloop.adapters.local.journal_index import MOST_BYTES, JournalIndex
 from tickloop.adapters.local.journal_repairs import RepairWriter
 from tickloop.adapters.local.removed_hours import RemovedHours
@@ -21,6 +23,8 @@ from tickloop.ports import Clock, RawCounts, RawRead
 
 # How far the exchange's clock may be ahead of ours: an event may lie in a segment that ended just before its time.
 _SKEW_MS = MINUTE_MS
+
+_PART_ROWS = 50_000
 
 
 class JournalStore:
@@ -37,24 +41,39 @@ class JournalStore:
         self._removed = RemovedHours(folder)
         self._index = JournalIndex(self._bury, most_bytes)
 
-    def read(self, market: str, window: Window) -> RawRead:
-        """Read as the port says.
+    def read(self, market: str, window: Window) -> Iterator[RawRead]:
+        """Yield the trades as the port says.
+
+        Lines of any time may lie in any segment, so all rows of the window are held, 51 bytes a line, and at most 32
+        more for their order; only the frames are made part by part.
 
         Raises:
             DataError: the janitor has removed segments of the window, so that what is left is not the whole of it.
         """
         self._removed.check(window)
-        found, dead = self._rows(market, window)
-        frame = trade_frame_of(market, found)
-        lines = sum(map(len, found))
-        return RawRead(frame, lines=lines, repeats=lines - frame.height, dead=dead)
+        rows, dead = self._rows(market, window)
+        ordered = places_of(rows)
+        repeats = len(rows) - len(ordered)
+        for start in range(0, max(1, len(ordered)), _PART_ROWS):
+            frame = trade_frame_at(market, rows, ordered[start : start + _PART_ROWS])
+            yield RawRead(frame, frame.height + repeats, repeats, dead)
+            repeats = dead = 0  # told with the first part
+
+    def events(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
+        """Yield events as the port says.
+
+        Raises:
+            DataError: as `read`, or a line is not JSON.
+            UsageError: for trades.
+        """
+        self._removed.check(window)
+        return events_in([segment.path for segment in self._segments(window)], kind, market, window)
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         return self._repairs.append(trades)
 
     def counts(self, market: str, window: Window) -> RawCounts:
-        found, _ = self._rows(market, window)
-        rows = np.concatenate([NO_ROWS, *found])
+        rows, _ = self._rows(market, window)
         rest = int(np.count_nonzero(is_rest(rows)))
         distinct = len(np.unique(rows["trade_id"]))
         other = sum(
@@ -64,10 +83,11 @@ class JournalStore:
         )
         return RawCounts(len(rows) - rest, rest, distinct, len(rows) - distinct, other)
 
-    def _rows(self, market: str, window: Window) -> tuple[list[Rows], int]:
-        """Give the rows of each segment, and how many lines were dead."""
+    def _rows(self, market: str, window: Window) -> tuple[Rows, int]:
+        """Give the rows of all segments, and how many lines were dead."""
         found = [self._index.select(segment.path, market, window) for segment in self._segments(window)]
-        return [rows for rows, _ in found if len(rows)], sum(dead for _, dead in found)
+        parts = [rows for rows, _ in found if len(rows)]
+        return parts[0] if len(parts) == 1 else np.concatenate([NO_ROWS, *parts]), sum(dead for _, dead in found)
 
     def _segments(self, window: Window) -> Iterator[SegmentFile]:
         """Yield the segments that can hold events of the window: late events lie in later ones, early ones nowhere."""

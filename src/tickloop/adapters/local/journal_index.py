@@ -97,7 +97,7 @@ class JournalIndex:
     def _extend(self, path: Path, segment: _Segment, size: int) -> int:
         """Take in what was added to a segment; chunk by chunk, so that what cannot be buried is not passed over."""
         buried = 0
-        for data in _whole_lines(path, segment.end, size):
+        for data in whole_lines(path, segment.end, size):
             found, dead = read_lines(data, path.name, segment.end)
             buried += self._bury(path, dead) if dead else 0
             segment.end += len(data)
@@ -113,7 +113,7 @@ class JournalIndex:
         self._segments.move_to_end(path)
         if segment.rows is None:
             segment.rows, offset = {}, 0
-            for data in _whole_lines(path, 0, segment.end):
+            for data in whole_lines(path, 0, segment.end):
                 self._bytes += _join(segment.rows, read_lines(data, path.name, offset)[0])
                 offset += len(data)
             self._let_go(beside=segment)
@@ -148,7 +148,7 @@ def _join(rows: dict[str, Rows], more: dict[str, Rows]) -> int:
     return sum(part.nbytes for part in more.values())
 
 
-def _whole_lines(path: Path, start: int, stop: int) -> Iterator[bytes]:
+def whole_lines(path: Path, start: int, stop: int) -> Iterator[bytes]:
     """Yield the whole lines between two offsets, the first of which begins a line, some megabytes at a time."""
     with path.open("rb") as file:
         file.seek(start)

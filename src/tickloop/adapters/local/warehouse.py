@@ -17,7 +17,7 @@ import polars as pl
 
 from tickloop.adapters.local.migrations import migrate
 from tickloop.adapters.local.sqlite import connect, opening, translated
-from tickloop.domain.rows import check_rows, check_unique, key_taken, order_of
+from tickloop.domain.rows import check_rows, check_unique, in_order, key_taken, order_of
 from tickloop.domain.tables import Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, OperatorError, TickloopError, UsageError
@@ -52,16 +52,32 @@ class SqliteWarehouse:
                 row of `rows` or of another window. Nothing is written then.
         """
         check_rows(table, rows, market, window)
-        check_unique(table, rows)
+        return self._replace(table, market, window, [rows])
+
+    def replace_by_parts(self, table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> int:
+        """Do as `replace` with rows that come in frames; other writers wait from the first frame to the last.
+
+        Raises:
+            DataError: as `replace`, and when a row's time lies before one of an earlier frame. Whatever is raised, also
+                by `parts`, nothing is written.
+        """
+        return self._replace(table, market, window, in_order(table, market, window, parts))
+
+    def _replace(self, table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> int:
         name, time = _quoted(table.name), _quoted(table.time)
         delete = f"DELETE FROM {name} WHERE market = ? AND {time} >= ? AND {time} < ?"  # noqa: S608 (names of ours)
+        count = 0
         with self._transaction() as connection:
             connection.execute(delete, (market, window.start_ms, window.end_ms))
-            try:
-                connection.executemany(_insert(table), to_values(rows))
-            except sqlite3.IntegrityError as exc:
-                raise _first_taken(connection, table, market, window, rows) from exc
-        return rows.height
+            for rows in parts:
+                check_unique(table, rows)
+                before = connection.total_changes
+                try:
+                    connection.executemany(_insert(table), to_values(rows))
+                except sqlite3.IntegrityError as exc:
+                    raise _taken(connection, table, window, rows, connection.total_changes - before) from exc
+                count += rows.height
+        return count
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:
         """Insert rows, replacing those of the same key, in one transaction; of two rows alike the later stands."""
@@ -210,19 +226,16 @@ def _key(table: Table) -> str:
     return f"({', '.join(map(_quoted, table.key))})"
 
 
-def _first_taken(
-    connection: sqlite3.Connection, table: Table, market: str, window: Window, rows: pl.DataFrame
-) -> DataError:
-    connection.execute("ROLLBACK")  # to look at what stood before; the window's own rows do not count
+def _taken(connection: sqlite3.Connection, table: Table, window: Window, rows: pl.DataFrame, number: int) -> DataError:
+    """Say why the row of this number was refused, by the row that has its key."""
+    key = rows.select(table.key)[number]
     same = " AND ".join(f"{name} = ?" for name in map(_quoted, table.key))
-    time = _quoted(table.time)
-    inside = f"market = ? AND {time} >= ? AND {time} < ?"
-    sql = f"SELECT 1 FROM {_quoted(table.name)} WHERE {same} AND NOT ({inside})"  # noqa: S608
-    keys = rows.select(table.key)
-    for number, values in enumerate(to_values(keys)):
-        if connection.execute(sql, (*values, market, window.start_ms, window.end_ms)).fetchone():
-            return key_taken(table, keys.row(number), f"is there already outside {window}")
-    return DataError(f"table {table.name}: the rows do not fit the schema of the file")
+    sql = f"SELECT market, {_quoted(table.time)} FROM {_quoted(table.name)} WHERE {same}"  # noqa: S608
+    found = connection.execute(sql, next(to_values(key))).fetchone()
+    if found is None:
+        return DataError(f"table {table.name}: the rows do not fit the schema of the file")
+    is_ours = found[0] == rows["market"][number] and window.start_ms <= found[1] < window.end_ms
+    return key_taken(table, key.row(0), "comes twice in the rows" if is_ours else f"is there already outside {window}")
 
 
 def _quoted(name: str) -> str:

@@ -53,38 +53,33 @@ class Events:
             DataError: a document is no trade, or (after the last batch) the server counts another number of them.
             StoreError: the server refuses; `StoreAwayError` when it is away: read again from the start.
         """
-        held = NO_ROWS
         for rows in self.trade_rows(market, window, _refuse):
-            held = np.concatenate([held, rows])
-            # Trades of the last millisecond may go on on the next page, and their order is not that of the pages.
-            cut = int(np.searchsorted(held["ts_event"], held["ts_event"][-1]))
-            if cut:
-                yield trade_frame_of(market, [held[:cut]])
-                held = held[cut:]
-        if len(held):
-            yield trade_frame_of(market, [held])
+            yield trade_frame_of(market, rows)
 
     def trade_rows(self, market: str, window: Window, bury: Bury) -> Iterator[Rows]:
-        """Yield the trades of a market and window as rows, by event time and `trade_id`, some thousand at a time.
+        """Yield the trades of a market and window as rows, some thousand at a time, by event time.
+
+        Those of one millisecond come together, in any order.
 
         Args:
             bury: takes the documents that are no trades; they are left out.
+
+        Raises: as `batches`.
         """
-        bounds = {"range": {"trade_timestamp": {"gte": window.start_ms, "lt": window.end_ms}}}
-        query = Query(
-            [_TRADE, {"term": {"code": market}}, bounds],
-            TRADE_SORT,
-            f"trades of {market} in {window}",
-            "trade_timestamp",
-        )
-        reading = open_reading(self._server, self._prefix, window, self._page_size)
-        if reading is None:
-            return
-        for page in reading.pages(query, lambda text: self._trade_pages.read(text, market)):
+        held = NO_ROWS
+        for page in self._trades(market, window):
             if page.unreadable:
                 bury(page.unreadable)
-            if len(page.items):
-                yield page.items
+            if not len(page.items):
+                continue
+            held = np.concatenate([held, page.items])
+            # Trades of the last millisecond may go on on the next page, and their order is not that of the pages.
+            cut = int(np.searchsorted(held["ts_event"], held["ts_event"][-1]))
+            if cut:
+                yield held[:cut]
+                held = held[cut:]
+        if len(held):
+            yield held
 
     def scan(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
         """Yield the events of one type (`ticker`, `orderbook`, `candle.1s`, `trade`) as stored, by their own time.
@@ -122,6 +117,18 @@ class Events:
         if reading is None:
             return 0
         return max((int(hit.sort[0]) for hit in reading.search(body).hits.hits), default=0)
+
+    def _trades(self, market: str, window: Window) -> Iterator[Page[Rows]]:
+        bounds = {"range": {"trade_timestamp": {"gte": window.start_ms, "lt": window.end_ms}}}
+        query = Query(
+            [_TRADE, {"term": {"code": market}}, bounds],
+            TRADE_SORT,
+            f"trades of {market} in {window}",
+            "trade_timestamp",
+        )
+        reading = open_reading(self._server, self._prefix, window, self._page_size)
+        if reading is not None:
+            yield from reading.pages(query, lambda text: self._trade_pages.read(text, market))
 
     def _documents(self, text: str) -> Page[list[dict[str, Any]]]:
         hits = self._server.decode(text, _DOCUMENTS).hits.hits

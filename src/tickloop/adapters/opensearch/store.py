@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from tickloop.adapters.common.stored_line import repair_line
-from tickloop.adapters.common.trade_rows import NO_ROWS, trade_frame_of
+from tickloop.adapters.common.trade_rows import trade_frame_of
 from tickloop.adapters.local.dead_letter import DeadLetter, DeadLine
 from tickloop.adapters.opensearch.connect import Server
 from tickloop.adapters.opensearch.events import Events
 from tickloop.adapters.opensearch.reading import PAGE, Unreadable
 from tickloop.adapters.opensearch.sink import OpensearchSink
 from tickloop.domain.market import Trade
+from tickloop.domain.tables import TRADE
 from tickloop.domain.window import Window
 from tickloop.errors import StoreError
 from tickloop.ports import Clock, RawCounts, RawRead
@@ -42,16 +42,29 @@ class OpensearchStore:
         self._last_arrival: int | None = None
         self._lock = threading.Lock()
 
-    def read(self, market: str, window: Window) -> RawRead:
-        """Read as the port says.
+    def read(self, market: str, window: Window) -> Iterator[RawRead]:
+        """Yield the trades as the port says, a page of the server at a time.
 
         Raises:
-            DataError: a day of the window was deleted for its age, or the server counts another number of trades.
-            StoreError: the server refuses; `StoreAwayError` when it is away.
+            DataError: a day of the window was deleted for its age, or (after the last part) the server counts another
+                number of trades.
+            StoreError: the server refuses; `StoreAwayError` when it is away: read again from the start.
         """
         dead: list[Unreadable] = []
-        rows = np.concatenate([NO_ROWS, *self._events.trade_rows(market, window, dead.extend)])
-        return RawRead(trade_frame_of(market, [rows]), lines=len(rows), repeats=0, dead=self._bury(dead))
+        for rows in self._events.trade_rows(market, window, dead.extend):
+            yield RawRead(trade_frame_of(market, rows), lines=len(rows), repeats=0, dead=self._bury(dead))
+            dead.clear()
+        if dead:
+            yield RawRead(TRADE.empty(), lines=0, repeats=0, dead=self._bury(dead))
+
+    def events(self, kind: str, market: str, window: Window) -> Iterator[list[dict[str, Any]]]:
+        """Yield events as the port says, a page of the server at a time.
+
+        Raises:
+            DataError: as `read`.
+            StoreError: the server refuses; `StoreAwayError` when it is away: read again from the start.
+        """
+        return self._events.scan(kind, market, window)
 
     def append_repairs(self, trades: Sequence[Trade]) -> int:
         """Append as the port says; of a trade that is there, the line that is there stays.

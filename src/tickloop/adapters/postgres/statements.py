@@ -16,13 +16,16 @@ from tickloop.errors import UsageError
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # years 1 to 9999, which a stored time lies in
 
 
-def select(table: Table, market: str | None, window: Window | None, last: int | None) -> str:
-    """Give the statement that reads rows; with `last` the newest row comes first.
+def select(
+    table: Table, market: str | None, window: Window | None, last: int | None = None, *, first: int | None = None
+) -> str:
+    """Give the statement that reads rows, or the `first` so many of them; with `last` the newest row comes first.
 
     Values stand in the text: then months that cannot hold a row are left out when it is planned, and rows come by COPY.
     """
     if last is not None and last < 0:
         raise UsageError(f"last = {last} rows cannot be read; valid: 0 or more")
+    most = first if last is None else last
     order = sql.SQL(", ").join(
         sql.SQL("{}{}").format(sql.Identifier(name), sql.SQL("" if last is None else " DESC"))
         for name in order_of(table)
@@ -33,7 +36,7 @@ def select(table: Table, market: str | None, window: Window | None, last: int | 
             sql.Identifier(table.name),
             _where(_conditions(table, market, window)),
             order,
-            sql.SQL("" if last is None else f" LIMIT {min(last, 2**63 - 1):d}"),
+            sql.SQL("" if most is None else f" LIMIT {min(most, 2**63 - 1):d}"),
         )
     )
 
@@ -44,7 +47,7 @@ def delete(table: Table, market: str, window: Window) -> str:
 
 
 def taken_keys(table: Table, market: str, window: Window, rows: pl.DataFrame) -> str | None:
-    """Give the statement that reads the keys outside the window between the least and the greatest of these rows.
+    """Give the statement that reads keys, with market and time, outside the window and between those of these rows.
 
     None when it is pointless: a key with market and time in it can only be taken inside the window. Ids grow with time,
     so next to none lie there.
@@ -59,7 +62,8 @@ def taken_keys(table: Table, market: str, window: Window, rows: pl.DataFrame) ->
     ]
     inside = sql.SQL(" AND ").join(_conditions(table, market, window))
     where = _where([*between, sql.SQL("NOT ({})").format(inside)])
-    return _text(sql.SQL("SELECT {} FROM {}{}").format(_names(table.key), sql.Identifier(table.name), where))
+    names = _names(list(dict.fromkeys((*table.key, "market", table.time))))
+    return _text(sql.SQL("SELECT {} FROM {}{}").format(names, sql.Identifier(table.name), where))
 
 
 def upserts(table: Table) -> tuple[sql.Composed, ...]:

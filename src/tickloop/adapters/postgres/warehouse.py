@@ -5,7 +5,7 @@ Windows are written and read as Arrow by COPY (ADBC); rows by their key through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import polars as pl
@@ -18,13 +18,13 @@ from tickloop.adapters.postgres.errors import translated
 from tickloop.adapters.postgres.migrations import migrate
 from tickloop.adapters.postgres.months import make_months
 from tickloop.adapters.postgres.turns import turns_statement
-from tickloop.domain.rows import check_rows, check_unique, key_taken
+from tickloop.domain.rows import check_rows, check_unique, cut_by_time, key_taken
 from tickloop.domain.tables import Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError
 
 _CHUNK_ROWS = 10_000  # rows of one statement: keeps the peak of memory low
-_COPY_ROWS = 100_000  # the client makes the whole text of one COPY before it sends any of it
+_COPY_ROWS = 150_000  # the client makes the whole text of one COPY before it sends any of it
 
 
 class PostgresWarehouse:
@@ -57,19 +57,27 @@ class PostgresWarehouse:
                 row of `rows` or of another window. Nothing is written then.
         """
         check_rows(table, rows, market, window)
-        check_unique(table, rows)
-        self._prepare(table, rows)
+        return self._replace(table, market, window, [(window, rows)])
+
+    def replace_by_parts(self, table: Table, market: str, window: Window, parts: Iterable[pl.DataFrame]) -> int:
+        """Do as `replace` with rows that come in frames, one of which is held at a time.
+
+        Raises:
+            DataError: as `replace`, and when a row's time lies before one of an earlier frame. Whatever is raised, also
+                by `parts`, nothing is written.
+        """
+        return self._replace(table, market, window, cut_by_time(table, market, window, parts))
+
+    def _replace(self, table: Table, market: str, window: Window, parts: Iterable[tuple[Window, pl.DataFrame]]) -> int:
+        count = 0
         with translated(self._server), self._bulk.borrow() as connection, bulk_transaction(connection) as cursor:
             cursor.execute(turns_statement(table.name, [market]))
-            missing = _missing(cursor, table, market, window, rows)
-            if missing is None:
-                cursor.execute(statements.delete(table, market, window))
-                missing = rows
-            if missing.height:
-                _refuse_taken(cursor, table, market, window, missing)
-                for part in missing.iter_slices(_COPY_ROWS):
-                    cursor.adbc_ingest(table.name, statements.stored(part), mode="append")
-        return rows.height
+            for part, rows in parts:
+                check_unique(table, rows)
+                self._prepare(table, rows)
+                _replace_part(cursor, table, market, window, part, rows)
+                count += rows.height
+        return count
 
     def upsert(self, table: Table, rows: pl.DataFrame) -> int:
         """Insert rows, replacing those of the same key, in one transaction; of two rows alike the later stands."""
@@ -141,14 +149,28 @@ class PostgresWarehouse:
             return sum(write(connection, list(statements.arrays(part))) for part in parts)
 
 
-def _missing(
-    cursor: dbapi.Cursor, table: Table, market: str, window: Window, rows: pl.DataFrame
-) -> pl.DataFrame | None:
+def _replace_part(
+    cursor: dbapi.Cursor, table: Table, market: str, window: Window, part: Window, rows: pl.DataFrame
+) -> None:
+    """Make the rows of a part of the window these ones; what lies before it in the window is replaced already."""
+    missing = _missing(cursor, table, market, part, rows)
+    if missing is None:
+        cursor.execute(statements.delete(table, market, part))
+        missing = rows
+    if missing.height:
+        _refuse_taken(cursor, table, market, window, part, missing)
+        for some in missing.iter_slices(_COPY_ROWS):
+            cursor.adbc_ingest(table.name, statements.stored(some), mode="append")
+
+
+def _missing(cursor: dbapi.Cursor, table: Table, market: str, part: Window, rows: pl.DataFrame) -> pl.DataFrame | None:
     """Give the rows that are not there yet; None when one that is there is none of them."""
-    cursor.execute(statements.select(table, market, window, None))
+    cursor.execute(statements.select(table, market, part, first=rows.height + 1))
     found = pl.DataFrame(cursor.fetch_arrow())
     if found.is_empty():
         return rows
+    if found.height > rows.height:
+        return None
     try:
         there = statements.loaded(table, found)
     except pl.exceptions.PolarsError:  # a value that somebody changed
@@ -159,13 +181,23 @@ def _missing(
     return missing if missing.height + there.height == rows.height else None
 
 
-def _refuse_taken(cursor: dbapi.Cursor, table: Table, market: str, window: Window, rows: pl.DataFrame) -> None:
-    """Look at the keys that stand outside the window; the turn keeps others from adding any."""
-    statement = statements.taken_keys(table, market, window, rows)
+def _refuse_taken(
+    cursor: dbapi.Cursor, table: Table, market: str, window: Window, part: Window, rows: pl.DataFrame
+) -> None:
+    """Look at the keys that stand outside of a part; the turn keeps others from adding any."""
+    statement = statements.taken_keys(table, market, part, rows)
     if statement is None:
         return
     cursor.execute(statement)
     there = pl.DataFrame(cursor.fetch_arrow())
-    taken = rows.select(table.key).join(there, on=list(table.key), how="semi", maintain_order="left")
+    taken = there.join(rows.select(table.key), on=list(table.key), how="semi")
+    is_ours = (pl.col("market") == market) & pl.col(table.time).is_between(window.start, window.end, "left")
+    for found, why in (
+        (taken.filter(~is_ours), f"is there already outside {window}"),
+        (taken.filter(is_ours, pl.col(table.time) < part.start), "comes twice in the rows"),
+    ):
+        if found.height:
+            raise key_taken(table, found.select(table.key).row(0), why)
     if taken.height:
-        raise key_taken(table, taken.row(0), f"is there already outside {window}")
+        # Rows that stand later in the window, where they are none of the new ones: the rest of it is written anew.
+        cursor.execute(statements.delete(table, market, Window(part.end_ms, window.end_ms)))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import closing
-from typing import Any
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile, gettempdir
+from typing import Any, BinaryIO, cast
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tickloop.adapters.local.files import writing
 from tickloop.adapters.s3.address import S3Address
 from tickloop.adapters.s3.errors import translated
 from tickloop.errors import StoreError
@@ -22,6 +26,11 @@ PARTS_ABOVE_BYTES = 64 * 2**20
 """One request carries up to this; an hour of a busy market is a tenth of it."""
 
 _CONNECT_TIMEOUT_S = 10.0
+_MEMORY_BYTES = 16 * 2**20
+"""Of an object on its way that is a file here; above that it lies on the disk."""
+
+_COPY_BYTES = 2**20
+
 _ABSENT = {"NoSuchKey", "404"}
 
 
@@ -48,32 +57,66 @@ class Bucket:
 
     def put(self, key: str, content: bytes) -> None:
         """Replace an object as a whole; readers see the old one or the new one."""
+        self.put_file(key, io.BytesIO(content))
+
+    def put_file(self, key: str, file: BinaryIO) -> int:
+        """Replace an object as a whole by all that a file holds; give its size in bytes."""
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
         with translated(self.address):
-            if len(content) < self._parts_above:
-                self._client.put_object(Bucket=self.address.bucket, Key=key, Body=content, ChecksumAlgorithm="CRC32")
-                return
+            if size < self._parts_above:
+                self._client.put_object(Bucket=self.address.bucket, Key=key, Body=file, ChecksumAlgorithm="CRC32")
+                return size
             self._drop_unfinished(key)
             self._client.upload_fileobj(
-                io.BytesIO(content),
+                file,
                 self.address.bucket,
                 key,
                 ExtraArgs={"ChecksumAlgorithm": "CRC32"},
                 Config=self._transfer,
             )
+        return size
 
     def get(self, key: str) -> bytes | None:
         """Give an object, None when there is none."""
         with translated(self.address):
-            try:
-                answer = self._client.get_object(Bucket=self.address.bucket, Key=key)
-            except ClientError as exc:
-                if exc.response.get("Error", {}).get("Code") in _ABSENT:
-                    return None
-                raise
-            # Not `with answer["Body"] as`: that gives the stream below, which checks neither length nor checksum.
-            with closing(answer["Body"]):
-                content: bytes = answer["Body"].read()
+            body = self._body(key)
+            if body is None:
+                return None
+            with closing(body):
+                content: bytes = body.read()
             return content
+
+    def get_file(self, key: str) -> BinaryIO | None:
+        """Give an object in a temporary file that stands at its start and is gone when closed; None when there is none.
+
+        Raises:
+            DiskFullError: the folder for temporary files has no room for it.
+        """
+        with translated(self.address):
+            body = self._body(key)
+            if body is None:
+                return None
+            file = _temporary()
+            try:
+                with closing(body), writing(Path(gettempdir())):
+                    # To its end, where length and checksum are looked at.
+                    shutil.copyfileobj(body, file, _COPY_BYTES)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+            return file
+
+    def _body(self, key: str) -> Any:
+        try:
+            answer = self._client.get_object(Bucket=self.address.bucket, Key=key)
+        except ClientError as exc:
+            if exc.response.get("Error", {}).get("Code") in _ABSENT:
+                return None
+            raise
+        # Not for `with`: that gives the stream below, which checks neither length nor checksum.
+        return answer["Body"]
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is removed already."""
@@ -109,6 +152,21 @@ class Bucket:
         if opened is None or opened[0] != os.getpid():
             opened = self._opened = (os.getpid(), _open(self.address))
         return opened[1]
+
+
+@contextmanager
+def temporary_file() -> Iterator[BinaryIO]:
+    """Give an empty file that is gone after the block, in memory up to some megabytes.
+
+    Raises:
+        DiskFullError: the folder for temporary files has no room.
+    """
+    with writing(Path(gettempdir())), _temporary() as file:
+        yield file
+
+
+def _temporary() -> BinaryIO:
+    return cast(BinaryIO, SpooledTemporaryFile(_MEMORY_BYTES))
 
 
 def _open(address: S3Address) -> Any:

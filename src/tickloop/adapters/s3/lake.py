@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
-from tickloop.adapters.common.lake_layout import decode_hour, encode_hour, hour_of_name, market_name, object_name
-from tickloop.adapters.s3.bucket import Bucket
+from tickloop.adapters.common.lake_layout import (
+    decode_hour,
+    hour_of_name,
+    market_name,
+    object_name,
+    read_hour,
+    write_hour,
+)
+from tickloop.adapters.s3.bucket import Bucket, temporary_file
 from tickloop.domain.rows import pick_columns
 from tickloop.domain.tables import TRADE
 from tickloop.domain.window import Window
@@ -24,16 +31,18 @@ class S3Lake:
         self._bucket = bucket
         self._root = f"{prefix.strip('/')}/".lstrip("/")
 
-    def put(self, market: str, hour: Window, trades: pl.DataFrame) -> int:
-        """Write a TRADE frame; give its size in bytes.
+    def put(self, market: str, hour: Window, parts: Iterable[pl.DataFrame]) -> int:
+        """Write TRADE frames; give the object's size in bytes. Nothing is sent before the last frame has come.
 
         Raises:
-            DataError: a row is not of this market and hour, or lacks a value; the old object stands.
+            DataError: a row is not of this market and hour, lacks a value, or lies before one that came earlier; the
+                old object stands.
+            DiskFullError: the folder for temporary files has no room for a large object; the old one stands.
         """
         key = self._root + object_name(market, hour)
-        content = encode_hour(market, hour, trades)
-        self._bucket.put(key, content)
-        return len(content)
+        with temporary_file() as file:
+            write_hour(market, hour, parts, file)
+            return self._bucket.put_file(key, file)
 
     def get(self, market: str, hour: Window, columns: Sequence[str] | None = None) -> pl.DataFrame | None:
         """Give the TRADE frame of an hour as it was put, or some columns of it, or None when it never was.
@@ -49,7 +58,16 @@ class S3Lake:
         content = self._bucket.get(key)
         if content is None:
             return None
-        return decode_hour(content, market, hour, names, f"s3://{self._bucket.address.bucket}/{key}")
+        return decode_hour(content, market, hour, names, self._place(key))
+
+    def parts(self, market: str, hour: Window) -> Iterator[pl.DataFrame] | None:
+        """Give an iterator over the TRADE frames of an hour, or None when it never was put; raises as `get`.
+
+        The object lies in a temporary file meanwhile: so it is that of one moment, and its checksum was looked at.
+        """
+        key = self._root + object_name(market, hour)
+        file = self._bucket.get_file(key)
+        return None if file is None else read_hour(file, market, hour, self._place(key))
 
     def hours(self, market: str, window: Window) -> list[Window]:
         """Give the hours of the window that were put, oldest first; `WindowError` when its edges are no whole hours."""
@@ -63,6 +81,9 @@ class S3Lake:
             if hour is not None:
                 found.append(hour)
         return found
+
+    def _place(self, key: str) -> str:
+        return f"s3://{self._bucket.address.bucket}/{key}"
 
     def close(self) -> None:
         self._bucket.close()
