@@ -23,7 +23,7 @@ from tickloop.adapters.opensearch.probe import check_opensearch
 from tickloop.adapters.opensearch.prune import OpensearchPruning
 from tickloop.adapters.opensearch.sink import OpensearchSink
 from tickloop.adapters.opensearch.store import OpensearchStore
-from tickloop.adapters.opensearch.template import VERSION, put_template, template
+from tickloop.adapters.opensearch.template import VERSION, check_template, pruned_before_ms, put_template, template
 from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.domain.market import Change, Side, Source, Trade
 from tickloop.domain.tables import TRADE, TRADE_ORDER
@@ -215,6 +215,27 @@ def test_template_is_put_once_and_a_newer_one_is_left_alone(place: tuple[Server,
     server.ask("PUT", path, template(prefix) | {"version": VERSION + 1})
     with pytest.raises(StoreError, match="newer Tickloop"):
         OpensearchSink(server, prefix).deliver([trade_line(1)])
+
+
+def test_older_template_is_replaced_by_the_first_delivery(place: tuple[Server, str]) -> None:
+    """Version 1 sorted by time first. What was set by hand stays, and what was deleted for its age stays known."""
+    server, prefix = place
+    old = template(prefix, shards=2, replicas=1, pruned_before_ms=START_MS - DAY_MS)
+    old["version"] = 1
+    old["template"]["settings"]["index"]["sort.field"] = ["trade_timestamp", "code", "sequential_id"]
+    server.ask("PUT", f"/_index_template/{prefix}", old)
+    with pytest.raises(
+        StoreError, match=r"has version 1 of index template .*; valid: 2; remedy: `tickloop ship --once`"
+    ):
+        check_template(server, prefix)
+
+    OpensearchSink(server, prefix).deliver([trade_line(1)])
+
+    check_template(server, prefix)
+    found = json.loads(server.ask("GET", f"/{prefix}-{DAY}/_settings"))[f"{prefix}-{DAY}"]["settings"]["index"]
+    assert found["sort"]["field"] == ["code", "trade_timestamp", "sequential_id"]
+    assert (found["number_of_shards"], found["number_of_replicas"]) == ("2", "1")
+    assert pruned_before_ms(server, prefix) == START_MS - DAY_MS
 
 
 def test_template_that_vanished_is_put_again_before_the_next_day(place: tuple[Server, str]) -> None:

@@ -1,5 +1,8 @@
 """The index template, names of indices, and which of them are old."""
 
+import hashlib
+import json
+
 import pytest
 
 from fakes import START_MS
@@ -35,6 +38,16 @@ def test_template_guesses_nothing_and_sorts_by_a_unique_key() -> None:
     assert mappings["properties"]["sequential_id"] == {"type": "long", "ignore_malformed": False}
     assert mappings["properties"]["trade_price"] == {"type": "double"}
     assert mappings["properties"]["best_ask_size"] == {"type": "double", "index": False}
+
+
+def test_template_that_changes_gets_a_new_version() -> None:
+    """Else servers keep the old one: after a change give VERSION one more, and put it here with the new digest."""
+    body = template("t")["template"]
+    body["mappings"].pop("_meta")
+
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
+
+    assert (VERSION, digest) == (2, "ae8165b62e5a")
 
 
 def test_drift_names_new_fields_and_values_of_another_kind() -> None:

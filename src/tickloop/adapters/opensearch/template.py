@@ -19,7 +19,7 @@ from tickloop.adapters.opensearch.errors import Place
 from tickloop.adapters.opensearch.names import pattern_of
 from tickloop.errors import StoreError
 
-VERSION = 1
+VERSION = 2
 """Grows when fields or settings change; indices that exist keep what they were made with."""
 
 TRADE_SORT = ("code", "trade_timestamp", "sequential_id")
@@ -112,7 +112,7 @@ def template(prefix: str, shards: int = 1, replicas: int = 0, pruned_before_ms: 
 def put_template(server: Server, prefix: str, shards: int = 1, replicas: int = 0) -> bool:
     """Put the template where there is none or an older one; tell whether it was put.
 
-    One of the same version is left as it is: shards and replicas may have been set by hand.
+    One of the same version is left as it is; of an older one, shards and replicas stay: they may have been set by hand.
 
     Raises:
         StoreError: a newer Tickloop has put one.
@@ -121,7 +121,10 @@ def put_template(server: Server, prefix: str, shards: int = 1, replicas: int = 0
     if there is not None and there.version >= VERSION:
         check_version(server.place, prefix, there.version)
         return False
-    pruned_ms = 0 if there is None else there.meta.tickloop.pruned_before_ms
+    pruned_ms = 0
+    if there is not None and there.version:
+        pruned_ms, kept = there.meta.tickloop.pruned_before_ms, there.template.settings.index
+        shards, replicas = int(kept.number_of_shards or shards), int(kept.number_of_replicas or replicas)
     server.ask("PUT", _path(prefix), template(prefix, shards, replicas, pruned_ms))
     return True
 
@@ -202,8 +205,22 @@ class _Meta(msgspec.Struct):
     tickloop: _Ours = msgspec.field(default_factory=_Ours)
 
 
+class _Kept(msgspec.Struct):
+    number_of_shards: str = ""
+    number_of_replicas: str = ""
+
+
+class _Settings(msgspec.Struct):
+    index: _Kept = msgspec.field(default_factory=_Kept)
+
+
+class _Body(msgspec.Struct):
+    settings: _Settings = msgspec.field(default_factory=_Settings)
+
+
 class _Template(msgspec.Struct):
     version: int = 0
+    template: _Body = msgspec.field(default_factory=_Body)
     meta: _Meta = msgspec.field(name="_meta", default_factory=_Meta)
 
 
