@@ -114,7 +114,7 @@ def test_each_lot_at_target_is_sold_by_itself() -> None:
     book = run_bars(bars, _forecasts({0: 60e6, 1: 60e6}), SIX, 50_000.0)
 
     assert _orders(book)[2:] == [("sell", 2, 50_101_002.0, 11_999, 1), ("sell", 2, 50_101_002.0, 11_999, 1)]
-    assert book.trips[:2].tolist() == [[0, 2], [1, 3]]
+    assert book.trips[:2].tolist() == [[0, 2, 11_999], [1, 3, 11_999]]
 
 
 def test_lot_whose_target_total_is_below_the_minimum_is_not_sold() -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Decimal
-
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tickloop.domain import rules
+from tick_reference import assert_equal, random_market, run_reference
 from tickloop.domain.backtest import run_ticks
 from tickloop.domain.backtest_book import OUTCOMES, Book
 from tickloop.domain.backtest_result import Minutes, Setup, result_of
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.fills import FILL_MODELS, FillModel
 from tickloop.domain.market import Change, Side, Trade
-from tickloop.domain.strategy import BUY, PRESETS, SELL, Params, Strategy, decide, wake
+from tickloop.domain.strategy import BUY, PRESETS, Params, Strategy, decide, wake
 from tickloop.domain.tables import FORECAST
 from tickloop.domain.tape import ForecastSeries, Tape, forecast_series, tape_of
 from tickloop.errors import DataError, NotEnoughDataError, UnsortedTradesError
@@ -167,7 +166,7 @@ def test_all_due_lots_leave_as_one_sell_and_a_sell_without_fill_gives_them_back(
     ]
     assert [int(row["lots"]) for row in book.orders[2:4]] == [2, 2]
     assert book.purse[0]["lots"] == 0
-    assert book.trips[:2].tolist() == [[0, 3], [1, 3]]
+    assert book.trips[:2].tolist() == [[0, 3, 11_999], [1, 3, 11_999]]
 
 
 def test_lot_bought_while_a_sell_is_in_flight_does_not_leave_with_it() -> None:
@@ -185,7 +184,7 @@ def test_lot_bought_while_a_sell_is_in_flight_does_not_leave_with_it() -> None:
         ("sell", 65_000, "filled", 75_000, 50_199_000.0, 11_999),
         ("sell", 75_000, "pending", None, None, 0),
     ]
-    assert book.trips[:1].tolist() == [[0, 2]]
+    assert book.trips[:1].tolist() == [[0, 2, 11_999]]
 
 
 def test_lot_below_the_minimum_total_waits_and_is_counted_once() -> None:
@@ -240,107 +239,7 @@ def test_tape_refuses_trades_that_must_not_go_on() -> None:
         tape_of(trade_frame([_trade(0, 1.0), _trade(1, 1.0, "KRW-ETH")]))
 
 
-# --- against a plain reference ----------------------------------------------------------------------------------
-
-
-@dataclass
-class _Order:
-    side: int
-    decided: int
-    lots: list[_Lot]
-    outcome: str = "pending"
-    filled: int = -1
-    price: Decimal = Decimal(0)
-    qty: Decimal = Decimal(0)
-    funds: Decimal = Decimal(0)
-    fee: Decimal = Decimal(0)
-
-
-@dataclass(eq=False)
-class _Lot:
-    entry: Decimal
-    filled: int
-    qty: Decimal
-
-
-class _Reference:
-    """Section 5 of the design in Decimal, one trade after the other, no arrays and nothing skipped."""
-
-    def __init__(self, params: Params, model: FillModel, cash: Decimal) -> None:
-        self.order_krw, self.edge = Decimal(str(params.order_krw)), Decimal(str(params.min_edge))
-        self.model, self.cash = model, cash
-        self.lots: list[_Lot] = []
-        self.orders: list[_Order] = []
-        self.open: list[_Order] = []
-        self.last_buy: int | None = None
-
-    def trade(self, ts: int, price: Decimal, forecast: Decimal | None) -> None:
-        self._resolve(ts, price)
-        due = [lot for lot in self.lots if price * 1000 >= lot.entry * 1002 or ts - lot.filled >= 3_600_000]
-        is_selling = any(order.side == SELL for order in self.open)
-        if due and not is_selling and price * sum(lot.qty for lot in due) >= 5000:
-            self._send(_Order(SELL, ts, due))
-        elif (
-            forecast is not None
-            and price * (1 + self.edge) < forecast
-            and (self.last_buy is None or ts - self.last_buy > 60_000)
-            and not self.open
-            and self.cash >= self.order_krw * Decimal("1.0005")
-        ):
-            self.last_buy = ts
-            self._send(_Order(BUY, ts, []))
-        if self.model.latency_ms == 0:
-            self._resolve(ts, price)
-
-    def _send(self, order: _Order) -> None:
-        self.orders.append(order)
-        self.open.append(order)
-
-    def _resolve(self, ts: int, price: Decimal) -> None:
-        for order in [one for one in self.open if ts >= one.decided + self.model.latency_ms]:
-            self.open.remove(order)
-            if ts > order.decided + self.model.latency_ms + 60_000:
-                order.outcome = "no_fill"
-                continue
-            step = rules.tick_size("KRW-BTC", price, ts) * self.model.ticks_against
-            order.outcome, order.filled = "filled", ts
-            order.price = price + step if order.side == BUY else price - step
-            if order.side == BUY:
-                order.qty = (self.order_krw / order.price).quantize(Decimal("1e-8"), ROUND_FLOOR)
-                self.lots.append(_Lot(order.price, ts, order.qty))
-            else:
-                order.qty = sum((lot.qty for lot in order.lots), Decimal(0))
-                self.lots = [lot for lot in self.lots if lot not in order.lots]
-            order.funds = order.qty * order.price
-            order.fee = order.funds * Decimal("0.0005")
-            self.cash += (order.funds if order.side == SELL else -order.funds) - order.fee
-
-
-def _random_market(seed: int) -> tuple[Tape, ForecastSeries]:
-    """Four hours of a jumpy market: bursts in one millisecond, silences of minutes, forecasts that come late."""
-    rng = np.random.default_rng(seed)
-    count = 3_000
-    gaps = rng.choice([0, 7, 200, 1_500, 9_000, 70_000, 400_000], count, p=[0.2, 0.2, 0.2, 0.2, 0.17, 0.02, 0.01])
-    moves = rng.choice([-1, 0, 1], count) * rng.choice([1, 5, 40], count)
-    price = np.clip(2_020_000 + 1_000 * np.cumsum(moves), 1_900_000, 2_200_000).astype(float)
-    price = np.where(price < 2_000_000, price + 500 * rng.integers(0, 2, count), price)
-    tape = Tape("KRW-BTC", START + np.cumsum(gaps), price)
-    minutes = np.arange(START, tape.ts_ms[-1], MINUTE)
-    minutes = minutes[rng.random(len(minutes)) < 0.7]
-    at = np.clip(np.searchsorted(tape.ts_ms, minutes), 0, count - 1)
-    forecast = np.round(price[at] * np.exp(rng.normal(0, 0.004, len(minutes))))
-    usable = minutes + rng.choice([1_000, 1_000, 30_000, 70_000], len(minutes))
-    return tape, ForecastSeries(minutes, forecast, usable)
-
-
-def _reference(tape: Tape, forecasts: ForecastSeries, params: Params, model: FillModel) -> _Reference:
-    usable = zip(forecasts.minute_ms, forecasts.price, forecasts.usable_from_ms, strict=True)
-    by_minute = {int(minute): (Decimal(str(price)), int(since)) for minute, price, since in usable}
-    reference = _Reference(params, model, Decimal(50_000))
-    for ts, price in zip(tape.ts_ms.tolist(), tape.price.tolist(), strict=True):
-        known = by_minute.get(ts - ts % MINUTE)
-        reference.trade(ts, Decimal(str(price)), known[0] if known and ts >= known[1] else None)
-    return reference
+# --- against the reference in Decimal ----------------------------------------------------------------------------
 
 
 _MODELS = [SPREAD, LAST, FillModel("slow", 20_000, 1)]
@@ -351,32 +250,38 @@ _MODELS = [SPREAD, LAST, FillModel("slow", 20_000, 1)]
 @pytest.mark.parametrize("seed", range(4))
 def test_orders_equal_those_of_the_plain_reference(seed: int, preset: str, model: FillModel) -> None:
     """Sides, times, outcomes, prices and quantities are equal; money to 0.01 KRW a fill."""
-    tape, forecasts = _random_market(seed)
+    tape, forecasts = random_market(seed)
     params = PRESETS[preset]
 
     book = _run(tape, forecasts, params, model)
-    reference = _reference(tape, forecasts, params, model)
 
-    found = book.orders[: book.purse[0]["orders"]]
-    assert len(found) > 20
-    assert [
-        (row["side"], row["decided_ms"], row["lots"], OUTCOMES[row["outcome"]], row["filled_ms"], row["qty_e8"])
-        for row in found
-    ] == [
-        (one.side, one.decided, len(one.lots) or 1, one.outcome, one.filled, int(one.qty * 10**8))
-        for one in reference.orders
-    ]
-    for row, one in zip(found, reference.orders, strict=True):
-        assert abs(Decimal(float(row["funds"])) - one.funds) < Decimal("0.01")
-        assert abs(Decimal(float(row["fee"])) - one.fee) < Decimal("0.01")
-        assert one.outcome != "filled" or Decimal(float(row["fill_price"])) == one.price
-    assert abs(Decimal(float(book.purse[0]["cash"])) - reference.cash) < Decimal("0.01") * len(found)
+    assert book.purse[0]["orders"] > 20
+    assert_equal(book, run_reference(tape, forecasts, params, model, 50_000))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    latency_ms=st.sampled_from([0, 1, 300, 20_000]),
+    ticks_against=st.integers(0, 3),
+    order_krw=st.sampled_from([5_000.0, 6_000.0, 7_777.77, 24_000.0]),
+    min_edge=st.sampled_from([0.0, 0.001, 0.003]),
+)
+def test_orders_equal_those_of_the_reference_for_any_model(
+    seed: int, latency_ms: int, ticks_against: int, order_krw: float, min_edge: float
+) -> None:
+    """Latencies, ticks against us and order sizes beyond those that have a name."""
+    tape, forecasts = random_market(seed, 600)
+    params = SEED2023._replace(order_krw=order_krw, min_edge=min_edge)
+    model = FillModel("any", latency_ms, ticks_against)
+
+    assert_equal(_run(tape, forecasts, params, model), run_reference(tape, forecasts, params, model, 50_000))
 
 
 @pytest.mark.parametrize("seed", range(4, 8))
 def test_skipping_trades_changes_nothing(seed: int) -> None:
     """With and without `wake`, and as an uncompiled plug-in, the books are the same to the bit."""
-    tape, forecasts = _random_market(seed)
+    tape, forecasts = random_market(seed)
     plain = Strategy("plain", decide.py_func, wake.py_func, PRESETS)  # type: ignore[attr-defined]
 
     skipping = run_ticks(tape, forecasts, SEED2023, SPREAD, 50_000.0)
@@ -392,7 +297,7 @@ def test_skipping_trades_changes_nothing(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8, 11))
 def test_future_changes_no_order_decided_before_it(seed: int) -> None:
     """From a cut on, other prices and forecasts: what was decided and filled before stays."""
-    tape, forecasts = _random_market(seed)
+    tape, forecasts = random_market(seed)
     cut = int(tape.ts_ms[1_500])
     poison = np.where(tape.ts_ms >= cut, 3_000_000.0, tape.price)
     later = ForecastSeries(
@@ -410,7 +315,7 @@ def test_future_changes_no_order_decided_before_it(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_money_is_neither_made_nor_lost(seed: int) -> None:
     """Budget + trips' profit - cost of the lots still held = cash at the end."""
-    tape, forecasts = _random_market(seed)
+    tape, forecasts = random_market(seed)
     book = _run(tape, forecasts)
     setup = Setup("KRW-BTC", "seed2023", "ridge-2", "ticks", False, "spread", 300, 50_000.0, SEED2023)
 

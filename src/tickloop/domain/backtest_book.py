@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain.fills import bought_e8, funds_of
+from tickloop.domain.depth_fills import Execution, at_price
+from tickloop.domain.fills import bought_e8
 from tickloop.domain.kernel import kernel
 from tickloop.domain.strategy import FOREVER, NEVER, OrderParams, Params, is_due, is_late, is_sendable
 
-PENDING, FILLED, NO_FILL = 0, 1, 2
-OUTCOMES = ("pending", "filled", "no_fill")
-"""Names of `outcome`; pending: the tape ended before it was known."""
+PENDING, FILLED, NO_FILL, PARTIAL = 0, 1, 2, 3
+OUTCOMES = ("pending", "filled", "no_fill", "partial")
+"""Names of `outcome`; pending: the tape ended before it was known; partial: the rest was cancelled."""
 
 ORDER_DTYPE = np.dtype(
     [
@@ -24,10 +25,13 @@ ORDER_DTYPE = np.dtype(
         ("forecast", "f8"),  # NaN when none was usable
         ("outcome", "i8"),
         ("filled_ms", "i8"),  # -1 without fill
-        ("fill_price", "f8"),
+        ("fill_price", "f8"),  # funds / quantity
         ("qty_e8", "i8"),
         ("funds", "f8"),  # KRW, without fee
         ("fee", "f8"),
+        ("sent_e8", "i8"),  # what a sell that filled had wanted to sell; 0 for a buy, which is sent in KRW
+        ("levels", "i8"),  # prices at which it filled
+        ("book_ms", "i8"),  # time of the recorded order book that it filled from, -1 if from none
     ]
 )
 
@@ -43,6 +47,10 @@ PURSE_DTYPE = np.dtype(
         ("sell_at", "i8"),
         ("buy_row", "i8"),
         ("buy_at", "i8"),
+        ("ask_ms", "i8"),  # the recorded order book that the last buy took from, and how far into its asks
+        ("ask_used_e8", "i8"),
+        ("bid_ms", "i8"),  # the same of the last sell
+        ("bid_used_e8", "i8"),
     ]
 )
 
@@ -57,7 +65,8 @@ class Book(NamedTuple):
         is_leaving: lots that the sell in flight gives away.
         is_waiting: lots already counted as unsellable.
         orders: ORDER_DTYPE, in order of decision.
-        trips: int64 (n, 2): rows of the buy and of the sell order of every lot sold.
+        trips: int64 (n, 3): rows of the buy and of the sell order, and quantity in 1e-8, of every lot sold or part of
+            one.
     """
 
     purse: NDArray[np.void]
@@ -78,6 +87,7 @@ def open_book(cash: float, max_buys: int, max_orders: int) -> Book:
     purse[0]["last_buy_ms"] = NEVER
     purse[0]["sell_at"] = FOREVER
     purse[0]["buy_at"] = FOREVER
+    purse[0]["ask_ms"] = purse[0]["bid_ms"] = NEVER
     return Book(
         purse=purse,
         entry=np.empty(max_buys, np.float64),
@@ -87,7 +97,8 @@ def open_book(cash: float, max_buys: int, max_orders: int) -> Book:
         is_leaving=np.empty(max_buys, np.bool_),
         is_waiting=np.empty(max_buys, np.bool_),
         orders=np.empty(max_orders, ORDER_DTYPE),
-        trips=np.empty((max_buys, 2), np.int64),
+        # A lot ends once, and a sell leaves at most one lot in part: no more than there are buys and sells.
+        trips=np.empty((max(max_buys, max_orders), 3), np.int64),
     )
 
 
@@ -107,31 +118,37 @@ def place(book: Book, side: int, lots: int, ts_ms: int, price: float, forecast: 
     order["qty_e8"] = 0
     order["funds"] = 0.0
     order["fee"] = 0.0
+    order["sent_e8"] = 0
+    order["levels"] = 0
+    order["book_ms"] = -1
     book.purse[0]["orders"] = row + 1
     return row
 
 
 @kernel
-def _fill(order: Any, ts_ms: int, price: float, qty_e8: int, fee_rate: float) -> None:
-    order["outcome"] = FILLED
-    order["filled_ms"] = ts_ms
-    order["fill_price"] = price
-    order["qty_e8"] = qty_e8
-    order["funds"] = funds_of(qty_e8, price)
-    order["fee"] = order["funds"] * fee_rate
+def fill_buy(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
+    """Spend `order_krw` at one price."""
+    settle_buy(book, params, row, ts_ms, at_price(bought_e8(params.order_krw, price), price))
 
 
 @kernel
-def fill_buy(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
-    """Spend `order_krw` at a price: one more lot, whose entry is that price (one fill: funds / volume)."""
+def fill_sell(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
+    """Sell the lots that are leaving at one price."""
+    settle_sell(book, params, row, ts_ms, at_price(leaving_e8(book), price))
+
+
+@kernel
+def settle_buy(book: Book, params: OrderParams, row: int, ts_ms: int, done: Execution) -> None:
+    """Take what a buy executed as one more lot, whose entry is funds / volume; none when it executed nothing."""
     purse = book.purse[0]
     order = book.orders[row]
     lot = purse["lots"]
-    _fill(order, ts_ms, price, bought_e8(params.order_krw, price), params.fee_rate)
+    if not _settle(order, ts_ms, done, params.fee_rate):
+        return
     purse["cash"] -= order["funds"] + order["fee"]
-    book.entry[lot] = price
+    book.entry[lot] = done.price
     book.filled_at[lot] = ts_ms
-    book.qty_e8[lot] = order["qty_e8"]
+    book.qty_e8[lot] = done.qty_e8
     book.bought_by[lot] = row
     book.is_leaving[lot] = False
     book.is_waiting[lot] = False
@@ -139,24 +156,55 @@ def fill_buy(book: Book, params: OrderParams, row: int, ts_ms: int, price: float
 
 
 @kernel
-def fill_sell(book: Book, params: OrderParams, row: int, ts_ms: int, price: float) -> None:
-    """Sell the lots that are leaving, at one price; the others keep their order."""
+def settle_sell(book: Book, params: OrderParams, row: int, ts_ms: int, done: Execution) -> None:
+    """Give away what a sell executed, of the lots that are leaving, the oldest first; the others keep their order."""
     purse = book.purse[0]
+    order = book.orders[row]
+    order["sent_e8"] = leaving_e8(book)
+    if not _settle(order, ts_ms, done, params.fee_rate):
+        return
     kept = 0
-    sold_e8 = 0
+    left_e8 = done.qty_e8
     for lot in range(purse["lots"]):
-        if book.is_leaving[lot]:
-            sold_e8 += book.qty_e8[lot]
+        sold_e8 = min(left_e8, book.qty_e8[lot]) if book.is_leaving[lot] else 0
+        left_e8 -= sold_e8
+        if sold_e8 > 0:
             book.trips[purse["trips"], 0] = book.bought_by[lot]
             book.trips[purse["trips"], 1] = row
+            book.trips[purse["trips"], 2] = sold_e8
             purse["trips"] += 1
-        else:
+        if sold_e8 < book.qty_e8[lot]:
+            book.qty_e8[lot] -= sold_e8
             _move_lot(book, lot, kept)
             kept += 1
     purse["lots"] = kept
-    order = book.orders[row]
-    _fill(order, ts_ms, price, sold_e8, params.fee_rate)
     purse["cash"] += order["funds"] - order["fee"]
+
+
+@kernel
+def leaving_e8(book: Book) -> int:
+    """Give the quantity, in 1e-8, of the lots that the sell in flight gives away."""
+    qty_e8 = 0
+    for lot in range(book.purse[0]["lots"]):
+        if book.is_leaving[lot]:
+            qty_e8 += book.qty_e8[lot]
+    return qty_e8
+
+
+@kernel
+def _settle(order: Any, ts_ms: int, done: Execution, fee_rate: float) -> bool:
+    """Write down how an order ended; tell whether it executed anything."""
+    if done.qty_e8 == 0:
+        order["outcome"] = NO_FILL
+        return False
+    order["outcome"] = FILLED if done.is_whole else PARTIAL
+    order["filled_ms"] = ts_ms
+    order["fill_price"] = done.price
+    order["qty_e8"] = done.qty_e8
+    order["funds"] = done.funds
+    order["fee"] = done.funds * fee_rate
+    order["levels"] = done.levels
+    return True
 
 
 @kernel

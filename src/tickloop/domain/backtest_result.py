@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from tickloop.domain import rules
-from tickloop.domain.backtest_book import FILLED, OUTCOMES, Book, unsellable_e8
+from tickloop.domain.backtest_book import OUTCOMES, Book, unsellable_e8
 from tickloop.domain.fills import funds_of
 from tickloop.domain.market import QTY_UNITS
+from tickloop.domain.order_terms import check_totals
 from tickloop.domain.strategy import BUY, OrderParams
 from tickloop.domain.tables import SIDE, TIME
 from tickloop.domain.window import MINUTE_MS
@@ -80,8 +81,11 @@ class BacktestResult:
 
     Attributes:
         orders: one row per order in order of decision: side, lots, decided_at, decision_price, forecast, outcome
-            (filled, no_fill, pending), filled_at, fill_price, qty_e8, funds, fee (KRW).
-        trips: one row per lot sold: bought_at, sold_at, buy_price, sell_price, qty_e8, profit_krw after both fees.
+            (filled, partial, no_fill, pending), filled_at, fill_price (funds / quantity), qty_e8, funds, fee (KRW),
+            sent_e8 (what a filled sell had wanted to sell), levels (prices it filled at), book_at (time of the
+            recorded order book it filled from).
+        trips: one row per lot sold, or per part of one that a partial sell took: bought_at, sold_at, buy_price,
+            sell_price, qty_e8, profit_krw after both fees.
         equity: one row per minute with a price, at its end: ts (start of the minute), cash, qty_e8, lots_value (at the
             minute's last price, after the fee of selling), equity; KRW.
         open_lots, open_e8: lots held at the end; `unsellable_*`: those due but too small to be sent.
@@ -123,7 +127,7 @@ class BacktestResult:
             **self._profit(),
             **self._orders(),
             **self._trips(),
-            "buy_and_hold_krw": _money(self.buy_and_hold_krw),
+            "buy_and_hold_krw": money(self.buy_and_hold_krw),
             "do_nothing_krw": 0.0,
             **self.extra,
         }
@@ -155,31 +159,34 @@ class BacktestResult:
         realized, held = float(self.trips["profit_krw"].sum()), self.buy_and_hold_krw
         return {
             "minutes": minutes,
-            "profit_krw": _money(self.profit_krw),
+            "profit_krw": money(self.profit_krw),
             "profit_per_minute_krw": round(self.profit_krw / minutes, 6),
-            "against_buy_and_hold_krw": None if held is None else _money(self.profit_krw - held),
-            "realized_krw": _money(realized),
-            "unrealized_krw": _money(self.profit_krw - realized),
+            "against_buy_and_hold_krw": None if held is None else money(self.profit_krw - held),
+            "realized_krw": money(realized),
+            "unrealized_krw": money(self.profit_krw - realized),
             "open_lots": self.open_lots,
-            "open_value_krw": _money(float(self.equity["lots_value"][-1])),
+            "open_value_krw": money(float(self.equity["lots_value"][-1])),
             "unsellable_lots": self.unsellable_lots,
-            "unsellable_krw": _money(self.unsellable_krw),
+            "unsellable_krw": money(self.unsellable_krw),
             "waited_unsellable": self.waited,
-            "profit_pessimistic_krw": _money(self.profit_krw - self.unsellable_krw),
-            "max_drawdown_krw": _money(float(drawdown[worst])),
+            "profit_pessimistic_krw": money(self.profit_krw - self.unsellable_krw),
+            "max_drawdown_krw": money(float(drawdown[worst])),
             "max_drawdown": round(float(drawdown[worst] / np.maximum.accumulate(equity)[worst]), 8),
             "exposure": round(float(np.mean(self.equity["qty_e8"].to_numpy() > 0)), 6),  # share of minutes with lots
         }
 
     def _orders(self) -> dict[str, Any]:
-        filled = self.orders.filter(pl.col("outcome") == "filled")
+        filled = self.orders.filter(pl.col("filled_at").is_not_null())
+        without = filled.filter(pl.col("book_at").is_null()).height
         return {
             "orders": self.orders.height,
             "buys": filled.filter(pl.col("side") == "BUY").height,
             "sells": filled.filter(pl.col("side") == "SELL").height,
             "no_fill": self.orders.filter(pl.col("outcome") == "no_fill").height,
-            "fees_krw": _money(float(filled["fee"].sum())),
-            "turnover_krw": _money(float(filled["funds"].sum())),
+            "partial": self.orders.filter(pl.col("outcome") == "partial").height,
+            "fills_without_depth": without if self.setup.fill_model == "book" else None,
+            "fees_krw": money(float(filled["fee"].sum())),
+            "turnover_krw": money(float(filled["funds"].sum())),
         }
 
     def _trips(self) -> dict[str, Any]:
@@ -188,7 +195,7 @@ class BacktestResult:
         return {
             "trades": len(profit),  # round trips: one lot bought and sold
             "win_rate": round(float((profit > 0).mean()), 6) if len(profit) else None,
-            "mean_profit_per_trade_krw": _money(float(profit.mean())) if len(profit) else None,
+            "mean_profit_per_trade_krw": money(float(profit.mean())) if len(profit) else None,
             "profit_factor": round(won / lost, 6) if lost else None,
         }
 
@@ -198,14 +205,18 @@ def result_of(book: Book, setup: Setup, minutes: Minutes, buy_and_hold_krw: floa
 
     Args:
         minutes: every minute with a price, in order; not empty.
+
+    Raises:
+        UsageError: if a sell was worth more than the exchange takes as one order.
     """
-    orders = _orders_frame(book)
+    check_totals(book.orders[: book.purse[0]["orders"]], setup.market)
+    orders = orders_frame(book)
     end_ms, price = int(minutes.ts_ms[-1]) + MINUTE_MS, float(minutes.close[-1])
     small_lots, small_e8 = unsellable_e8(book, setup.params, end_ms, price)
     return BacktestResult(
         setup=setup,
         orders=orders,
-        trips=_trips_frame(book),
+        trips=trips_frame(book),
         equity=_equity_frame(book, setup, minutes),
         open_lots=int(book.purse[0]["lots"]),
         unsellable_lots=small_lots,
@@ -216,9 +227,10 @@ def result_of(book: Book, setup: Setup, minutes: Minutes, buy_and_hold_krw: floa
     )
 
 
-def _orders_frame(book: Book) -> pl.DataFrame:
+def orders_frame(book: Book) -> pl.DataFrame:
+    """Give the orders of a book as `BacktestResult.orders`."""
     rows = book.orders[: book.purse[0]["orders"]]
-    is_filled = rows["outcome"] == FILLED
+    is_filled = rows["filled_ms"] >= 0
     frame = pl.DataFrame(
         {
             "side": np.where(rows["side"] == BUY, "BUY", "SELL").tolist(),
@@ -232,18 +244,29 @@ def _orders_frame(book: Book) -> pl.DataFrame:
             "qty_e8": rows["qty_e8"],
             "funds": rows["funds"],
             "fee": rows["fee"],
+            "sent_e8": [int(qty) if qty else None for qty in rows["sent_e8"]],
+            "levels": rows["levels"],
+            "book_at": [int(ms) if ms >= 0 else None for ms in rows["book_ms"]],
         },
-        schema_overrides={"side": SIDE, "outcome": pl.String(), "filled_at": pl.Int64()},
+        schema_overrides={
+            "side": SIDE,
+            "outcome": pl.String(),
+            "filled_at": pl.Int64(),
+            "sent_e8": pl.Int64(),
+            "book_at": pl.Int64(),
+        },
         nan_to_null=True,
     )
-    return frame.with_columns(pl.col("decided_at", "filled_at").cast(TIME))
+    return frame.with_columns(pl.col("decided_at", "filled_at", "book_at").cast(TIME))
 
 
-def _trips_frame(book: Book) -> pl.DataFrame:
+def trips_frame(book: Book) -> pl.DataFrame:
+    """Give the round trips of a book as `BacktestResult.trips`."""
     pairs = book.trips[: book.purse[0]["trips"]]
     buys, sells = book.orders[pairs[:, 0]], book.orders[pairs[:, 1]]
-    funds = sells["fill_price"] * buys["qty_e8"] / QTY_UNITS
-    # Every lot bears its part of the fee of the sell that took it away.
+    funds = sells["fill_price"] * pairs[:, 2] / QTY_UNITS
+    # Every lot bears its part of the fee of the sell that took it away, and of its buy what this part of it cost.
+    share = pairs[:, 2] / buys["qty_e8"]
     fee = np.divide(sells["fee"] * funds, sells["funds"], out=np.zeros(len(pairs)), where=sells["funds"] > 0)
     frame = pl.DataFrame(
         {
@@ -251,8 +274,8 @@ def _trips_frame(book: Book) -> pl.DataFrame:
             "sold_at": sells["filled_ms"],
             "buy_price": buys["fill_price"],
             "sell_price": sells["fill_price"],
-            "qty_e8": buys["qty_e8"],
-            "profit_krw": funds - fee - buys["funds"] - buys["fee"],
+            "qty_e8": pairs[:, 2],
+            "profit_krw": funds - fee - buys["funds"] * share - buys["fee"] * share,
         }
     )
     return frame.with_columns(pl.col("bought_at", "sold_at").cast(TIME))
@@ -260,7 +283,7 @@ def _trips_frame(book: Book) -> pl.DataFrame:
 
 def _equity_frame(book: Book, setup: Setup, minutes: Minutes) -> pl.DataFrame:
     rows = book.orders[: book.purse[0]["orders"]]
-    rows = rows[rows["outcome"] == FILLED]
+    rows = rows[rows["filled_ms"] >= 0]
     rows = rows[np.argsort(rows["filled_ms"], kind="stable")]
     sign = np.where(rows["side"] == BUY, 1, -1)
     cash = np.concatenate([[setup.budget], setup.budget - np.cumsum(sign * rows["funds"] + rows["fee"])])
@@ -284,5 +307,6 @@ def _is_confirmed(market: str, minutes: Minutes) -> bool:
     return rules.is_confirmed_over(market, low, high, int(minutes.ts_ms[0]), int(minutes.ts_ms[-1]) + MINUTE_MS)
 
 
-def _money(krw: float | None) -> float | None:
+def money(krw: float | None) -> float | None:
+    """Round KRW for people."""
     return None if krw is None else round(krw, 4) + 0.0  # + 0.0: no minus zero

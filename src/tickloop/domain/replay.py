@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickloop.domain.backtest_book import Book
+from tickloop.domain.backtest_turn import rewake_body, send, turn_body
 from tickloop.domain.kernel import compiled_or, kernel, plain, rebound, uncached
 from tickloop.domain.strategy import (
     BUY,
@@ -58,15 +59,21 @@ class _FaultError(ValueError):
     """Raised in compiled code with one of _FAULTS and the time of the trade in ms."""
 
 
-def replay_of(strategy: Strategy, body: Callable[..., None], send: Callable[..., None]) -> Callable[..., None]:
+def replay_of(
+    strategy: Strategy,
+    body: Callable[..., T],
+    parts: tuple[Callable[..., Any], ...] = (),
+    pack: Callable[[Any], Any] | None = None,
+) -> Callable[..., T]:
     """Give a replay that asks another strategy: compiled, or plain where numba cannot compile it.
 
     Args:
-        body: the plain replay; it calls `decide`, `wake`, `count_late` and `_send`.
-        send: the kernel that it sends orders by; it calls `mark_leaving`.
+        body: a plain replay; it calls `turn` and `rewake`, or some of the parts.
+        parts: plain functions that call `turn` or `rewake`: NAME_body, which the body calls as NAME.
+        pack: makes of its first argument, the parameters, what compiled code takes.
     """
     decide, wake, leaves = strategy.decide, strategy.wake or _never_asked, strategy.leaves or _is_due
-    return _replay_of(strategy.name, decide, wake, leaves, body, send)
+    return _replay_of(strategy.name, decide, wake, leaves, (body, *parts), pack)
 
 
 def translated(strategy: Strategy, function: Callable[..., T]) -> Callable[..., T]:
@@ -98,14 +105,16 @@ def _replay_of(
     decide: Callable[..., int],
     wake: Callable[..., Any],
     leaves: Callable[..., bool],
-    body: Callable[..., None],
-    send: Callable[..., None],
-) -> Callable[..., None]:
+    bodies: tuple[Callable[..., Any], ...],
+    pack: Callable[[Any], Any] | None,
+) -> Callable[..., Any]:
     # The stamp of cached code covers the files of this folder; another file may change without it.
     compile_ = kernel if all(is_ours(function) for function in (decide, wake, leaves)) else uncached
-    compiled = _bound(name, compile_, _dispatcher(decide), _dispatcher(wake), _dispatcher(leaves), body, send)
-    fallback = _bound(name, lambda function: function, plain(decide), plain(wake), plain(leaves), body, send)
-    return compiled_or(compiled, fallback)
+    compiled = _bound(name, compile_, _dispatcher(decide), _dispatcher(wake), _dispatcher(leaves), *bodies)
+    fallback = _bound(name, lambda function: function, plain(decide), plain(wake), plain(leaves), *bodies)
+    if pack is None:
+        return compiled_or(compiled, fallback)
+    return compiled_or(lambda params, *others: compiled(pack(params), *others), fallback)
 
 
 def _dispatcher(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,20 +127,22 @@ def _bound(
     decide: Callable[..., int],
     wake: Callable[..., Any],
     leaves: Callable[..., bool],
-    body: Callable[..., None],
-    send: Callable[..., None],
-) -> Callable[..., None]:
+    body: Callable[..., Any],
+    *parts: Callable[..., Any],
+) -> Callable[..., Any]:
     def bind(function: Callable[..., Any], **others: Any) -> Callable[..., Any]:
         return compile_(rebound(plain(function), f"{plain(function).__name__}_{name}", **others))
 
     mark = bind(_mark, leaves=leaves)
-    return bind(
-        body,
+    turn = bind(
+        turn_body,
         decide=bind(_checked, decide=decide),
         wake=wake,
         count_late=bind(_count_late, leaves=leaves),
-        _send=bind(send, mark_leaving=mark),
+        send=bind(send, mark_leaving=mark),
     )
+    turns = {"turn": turn, "rewake": bind(rewake_body, wake=wake)}
+    return bind(body, **turns, **{part.__name__.removesuffix("_body"): bind(part, **turns) for part in parts})
 
 
 @kernel

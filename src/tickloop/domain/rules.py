@@ -236,6 +236,12 @@ def max_total(market: str, at_ms: int) -> Decimal:
     return _order_rules(market, at_ms).max_total
 
 
+def order_changes(market: str, start_ms: int, end_ms: int) -> list[int]:
+    """Give the times in `(start, end)` from which on other fees or sizes of orders hold, oldest first."""
+    _check_krw(market)
+    return [one.valid_from_ms for one in ORDER_RULES if start_ms < one.valid_from_ms < end_ms]
+
+
 def floor_qty(qty: Decimal) -> Decimal:
     """Cut a quantity off after 8 decimals, as the exchange does."""
     return qty.quantize(QTY_STEP, rounding=ROUND_FLOOR)

@@ -13,11 +13,13 @@ from tickloop.domain.backtest import run_ticks
 from tickloop.domain.backtest_bars import run_bars
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.fills import FillModel
+from tickloop.domain.order_terms import check_one_term
 from tickloop.domain.replay import is_ours, translated
 from tickloop.domain.strategies import target
 from tickloop.domain.strategy import OrderParams, Params, Strategy, default
 from tickloop.domain.tape import BarTape, ForecastSeries, Tape
 from tickloop.domain.target_bars import run_targets, targets_of
+from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import StrategyError, UsageError
 
 BAR_FILLS = FillModel(
@@ -41,13 +43,17 @@ def run_strategy_bars(
 
     Raises:
         StrategyError: if the strategy raises, answers what cannot be done, or its signal looks ahead.
-        UsageError: if the parameters are another strategy's.
+        UsageError: if the parameters are another strategy's, or the exchange would not take orders of that size. In the
+            two replays that know one fee: if fee or size of orders change within the bars.
     """
+    span = (bars.market, int(bars.ts_ms[0]), int(bars.ts_ms[-1]) + MINUTE_MS)
     if strategy is default:
         if not isinstance(params, Params):
             raise UsageError(f"{type(params).__name__} are not of strategy default; valid: Params")
+        check_one_term(params, *span)
         return run_bars(bars, forecasts, params, cash)
     if strategy.signal is not None and strategy.decide is target.decide:
+        check_one_term(params, *span)
         return run_targets(bars, targets_of(signal_of(strategy, params, bars)), params, cash)[0]
     if strategy.signal is not None:
         series = signal_series(strategy, params, bars, delay_ms=0)
