@@ -10,6 +10,7 @@ from tickloop.domain.backtest import run_ticks
 from tickloop.domain.backtest_bars import run_buy_and_hold
 from tickloop.domain.backtest_book import Book
 from tickloop.domain.backtest_result import BacktestResult, Minutes, Mode, Setup, result_of
+from tickloop.domain.depth import Depth, between
 from tickloop.domain.fills import FillModel
 from tickloop.domain.strategy import OrderParams, Strategy, default
 from tickloop.domain.strategy_bars import BAR_FILLS, run_strategy_bars, signal_series
@@ -38,6 +39,7 @@ class Inputs:
         path: where the prices inside a minute come from.
         delay_ms: a signal of the bars may be used from the start of the next minute + delay on.
         unknown_minutes: minutes of the span that were not settled and were let through.
+        depth: recorded order books; None where the fill model looks at none.
     """
 
     market: str
@@ -48,6 +50,7 @@ class Inputs:
     path: Path
     delay_ms: int = 0
     unknown_minutes: int = 0
+    depth: Depth | None = None
 
     @property
     def mode(self) -> Mode:
@@ -74,6 +77,7 @@ class Inputs:
             bars=BarTape(self.market, all_.ts_ms[bars], all_.open[bars], all_.high[bars], all_.close[bars]),
             tape=None if self.tape is None else _cut(self.tape, start_ms, end_ms),
             forecasts=ForecastSeries(series.minute_ms[some], series.price[some], series.usable_from_ms[some]),
+            depth=None if self.depth is None else between(self.depth, start_ms, end_ms),
         )
 
 
@@ -92,7 +96,7 @@ def run_inputs(inputs: Inputs, strategy: Strategy, params: OrderParams, model: F
     forecasts = inputs.forecasts
     if strategy.signal is not None:
         forecasts = signal_series(strategy, params, inputs.bars, inputs.delay_ms)
-    return run_ticks(inputs.tape, forecasts, params, model, cash, strategy=strategy)
+    return run_ticks(inputs.tape, forecasts, params, model, cash, strategy=strategy, depth=inputs.depth)
 
 
 def result_for(
@@ -122,6 +126,8 @@ def result_for(
     seen = {"forecasts": len(inputs.forecasts.minute_ms), "unknown_minutes": inputs.unknown_minutes}
     if inputs.tape is not None:
         seen["trades_on_tape"] = len(inputs.tape.ts_ms)
+    if inputs.depth is not None:
+        seen["recorded_books"] = len(inputs.depth.ts_ms)
     return replace(result, extra=seen)
 
 

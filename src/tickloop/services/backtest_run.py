@@ -21,6 +21,7 @@ from tickloop.domain.verdict import Path
 from tickloop.domain.window import MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UnknownMarketError, UsageError
 from tickloop.ports import ModelVersion
+from tickloop.services.depth import depth_of
 from tickloop.services.scoring import forecasts_over
 from tickloop.services.steps import StepPorts
 from tickloop.services.strategies import strategy_named
@@ -120,8 +121,8 @@ def read_inputs(ports: StepPorts, job: Job) -> Inputs:
 def _read(ports: StepPorts, job: Job, strategy: Strategy) -> Inputs:
     if job.market not in ports.markets:
         raise UnknownMarketError(job.market, ports.markets)
-    version = _version(ports, job, strategy)
-    unknown = _check_minutes(ports, job)
+    version = version_for(ports, job, strategy)
+    unknown = check_minutes(ports, job)
     forecasts = FORECAST.empty() if version is None else forecasts_over(ports, version, job.window)
     name = None if version is None else version.name
     if job.mode == "bars":
@@ -131,7 +132,8 @@ def _read(ports: StepPorts, job: Job, strategy: Strategy) -> Inputs:
     delay_ms = ports.strategy.forecast_delay_ms
     path: Path = "invented" if ports.is_path_invented else "recorded"
     series = forecast_series(forecasts, delay_ms)
-    return Inputs(job.market, minutes_of(tape), tape, series, name, path, delay_ms, unknown)
+    depth = depth_of(ports, job.market, job.window) if fill_model_of(job).is_by_depth else None
+    return Inputs(job.market, minutes_of(tape), tape, series, name, path, delay_ms, unknown, depth)
 
 
 def bars_in(ports: StepPorts, market: str, window: Window) -> BarTape:
@@ -170,7 +172,13 @@ def version_named(ports: StepPorts, market: str, name: str | None) -> ModelVersi
     raise UsageError(f"model version {name!r} of {market} is not registered; valid: {known}")
 
 
-def _version(ports: StepPorts, job: Job, strategy: Strategy) -> ModelVersion | None:
+def version_for(ports: StepPorts, job: Job, strategy: Strategy) -> ModelVersion | None:
+    """Find the version whose forecasts a job uses; None for a strategy that uses none.
+
+    Raises:
+        UsageError: if there is none of that name, or no champion.
+        DataError: if it has seen the window in training.
+    """
     if not strategy.uses_forecasts:
         if job.version is not None:
             raise UsageError(f"strategy {strategy.name} uses no forecasts, and not those of {job.version}; valid: none")
@@ -187,7 +195,7 @@ def _version(ports: StepPorts, job: Job, strategy: Strategy) -> ModelVersion | N
     return version
 
 
-def _check_minutes(ports: StepPorts, job: Job) -> int:
+def check_minutes(ports: StepPorts, job: Job) -> int:
     """Refuse minutes that are not settled, and in tick mode those without complete trades; give how many passed."""
     ledger = ports.warehouse.read(LEDGER, job.market, job.window)
     known = ledger.filter(pl.col("state") != MinuteState.UNKNOWN.value)
