@@ -16,9 +16,12 @@ from tickloop.domain.backtest_result import Minutes, Setup, result_of
 from tickloop.domain.fills import FILL_MODELS
 from tickloop.domain.order_terms import check_one_term
 from tickloop.domain.strategies.shipped import SHIPPED
+from tickloop.domain.strategies.sma_cross import SmaCrossParams
 from tickloop.domain.strategy import PRESETS
 from tickloop.domain.strategy_bars import run_strategy_bars
 from tickloop.domain.tape import BarTape, ForecastSeries, Tape
+from tickloop.domain.target_sweep import sweep_sma
+from tickloop.domain.tick_sweep import sweep_ticks
 from tickloop.errors import UsageError
 
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
@@ -158,6 +161,18 @@ def test_bar_mode_refuses_bars_with_two_fees(monkeypatch: pytest.MonkeyPatch, na
     two = BarTape("KRW-BTC", ts[:2], price[:2], price[:2], price[:2])
     series = ForecastSeries(ts, price, ts)
 
-    with pytest.raises(UsageError, match=r"change at 2024-01-22T00:02.*or ticks"):
+    with pytest.raises(UsageError, match=r"change at 2024-01-22T00:02.*of ticks"):
         run_strategy_bars(strategy, bars, series, strategy.presets["default"], 50_000.0)
     run_strategy_bars(strategy, two, series, strategy.presets["default"], 50_000.0)
+
+
+def test_sweeps_refuse_a_span_with_two_fees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their passes know one for all settings."""
+    _changing(monkeypatch, (120_000, {"fee_rate": Decimal("0.001")}))
+    ts, price = START + 60_000 * np.arange(4), np.full(4, 50e6)
+    series = ForecastSeries(ts, price, ts)
+
+    with pytest.raises(UsageError, match="change at 2024-01-22T00:02"):
+        sweep_ticks(Tape("KRW-BTC", ts, price), series, [SEED2023], SPREAD, 50_000.0)
+    with pytest.raises(UsageError, match="change at 2024-01-22T00:02"):
+        sweep_sma(BarTape("KRW-BTC", ts, price, price, price), [SmaCrossParams()], 50_000.0)

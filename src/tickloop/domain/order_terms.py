@@ -69,8 +69,8 @@ def check_one_term(params: OrderParams, market: str, start_ms: int, end_ms: int)
     """
     if changes := rules.order_changes(market, start_ms, end_ms):
         raise UsageError(
-            f"fee or size of orders of {market} change at {to_datetime(changes[0]):%Y-%m-%dT%H:%M}, within the bars; "
-            "valid: bars that end or begin there, or ticks"
+            f"fee or size of orders of {market} change at {to_datetime(changes[0]):%Y-%m-%dT%H:%M}, within the span; "
+            "valid: a span that ends or begins there, or one back-test of ticks"
         )
     check_size(params, market, start_ms)
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from tickloop.domain.backtest_book import Book, open_book
 from tickloop.domain.fills import funds_of
 from tickloop.domain.kernel import kernel
+from tickloop.domain.order_terms import check_one_term
 from tickloop.domain.rules import LadderTable
 from tickloop.domain.strategies.sma_cross import SmaCrossParams, is_above, sma_cross, summed
 from tickloop.domain.strategy import NEVER
 from tickloop.domain.strategy_params import check_params
 from tickloop.domain.tape import BarTape
 from tickloop.domain.target_bars import HOLD, OUT, STAY, ladders_of, walk
+from tickloop.domain.window import MINUTE_MS
 from tickloop.errors import UsageError
 
 RESULT_DTYPE = np.dtype(
@@ -45,12 +47,14 @@ def sweep_sma(bars: BarTape, settings: Sequence[SmaCrossParams], cash: float) ->
         held_bars, open_lots. The figures are those of `run_targets` for that setting.
 
     Raises:
-        UsageError: if there is no setting, or one is out of range or differs in more than the two lengths.
+        UsageError: if there is no setting, one is out of range or differs in more than the two lengths, or fee or size
+            of orders change within the bars.
     """
     if not settings:
         raise UsageError("a sweep of no setting; valid: at least one")
     for setting in settings:
         _check(setting, settings[0])
+    check_one_term(settings[0], bars.market, int(bars.ts_ms[0]), int(bars.ts_ms[-1]) + MINUTE_MS)
     pairs = np.array([(setting.fast, setting.slow) for setting in settings], np.int64)
     results = np.zeros(len(pairs), RESULT_DTYPE)
     book = open_book(cash, len(bars.ts_ms), 2 * len(bars.ts_ms))

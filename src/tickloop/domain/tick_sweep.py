@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tickloop.domain import strategy
 from tickloop.domain.fills import FillModel
 from tickloop.domain.kernel import scanner, threaded, uncounted
+from tickloop.domain.order_terms import check_one_term
 from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.strategy import (
     BUY_IN_FLIGHT,
@@ -68,11 +69,14 @@ def sweep_ticks(
         behind them are those of `run_ticks` for that setting.
 
     Raises:
-        UsageError: if there is no setting, one is out of range, or the fill model needs order books.
+        UsageError: if there is no setting, one is out of range, the fill model needs order books, or fee or size of
+            orders change within the tape.
     """
     _check(settings, model)
+    start_ms, end_ms = int(tape.ts_ms[0]), int(tape.ts_ms[-1]) + 1
+    check_one_term(settings[0], tape.market, start_ms, end_ms)
     index = index_of(tape, forecasts)
-    ladders = ladder_table(tape.market, int(tape.ts_ms[0]), int(tape.ts_ms[-1]) + 1)
+    ladders = ladder_table(tape.market, start_ms, end_ms)
     rows = np.array([tuple(setting) for setting in settings], _SETTING_DTYPE)
     results = np.zeros(len(settings), RESULT_DTYPE)
 
