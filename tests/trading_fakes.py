@@ -23,6 +23,7 @@ from tickloop.ports import (
     Balance,
     Disconnected,
     Frame,
+    MakeFact,
     OrderRequest,
     RecordedSession,
     SessionStep,
@@ -214,8 +215,8 @@ class MemorySession:
     def frame(self, frame: Frame) -> None:
         self.kept.append(frame)
 
-    def note(self, fact: Fact) -> None:
-        self.kept.append(fact)
+    def note(self, fact: Fact | MakeFact) -> None:
+        self.kept.append(fact() if callable(fact) else fact)
 
     async def close(self) -> None:
         pass

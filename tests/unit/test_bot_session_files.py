@@ -19,7 +19,7 @@ from tickloop.domain.purse import PurseState
 from tickloop.domain.strategy import PRESETS
 from tickloop.domain.window import DAY_MS
 from tickloop.errors import DataError, UsageError
-from tickloop.ports import Frame
+from tickloop.ports import Frame, MakeFact
 from tickloop.services.replay_session import replay_session
 from trading_fakes import MARKET, MemorySession, Stage, at, message, trade, until
 
@@ -154,7 +154,7 @@ class Beside(MemorySession):
         self._files.frame(frame)
         self.problem = self._files.problem
 
-    def note(self, fact: Fact) -> None:
+    def note(self, fact: Fact | MakeFact) -> None:
         super().note(fact)
         self._files.note(fact)
         self.problem = self._files.problem

@@ -8,7 +8,7 @@ from tickloop.ports.collecting import DiskShortage, GapLog, Journal, MarketLog, 
 from tickloop.ports.exchange import Balance, Broker, MarketData, OrderLog, OrderRequest, VenueFill, VenueOrder
 from tickloop.ports.feeds import AdjustableFeed, BatchFeed, Disconnected, Frame, Frames, TradeFeed
 from tickloop.ports.models import Decision, Model, ModelFamily, ModelRegistry, ModelVersion
-from tickloop.ports.recording import RecordedSession, SessionRecorder, SessionStep
+from tickloop.ports.recording import MakeFact, RecordedSession, SessionRecorder, SessionStep
 from tickloop.ports.shipping import (
     Contents,
     LineBatch,
@@ -41,6 +41,7 @@ __all__ = [
     "Lake",
     "LineBatch",
     "LineSource",
+    "MakeFact",
     "MarketData",
     "MarketLog",
     "Model",

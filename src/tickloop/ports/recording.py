@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from tickloop.domain.bot_session import Fact, Position
 from tickloop.domain.market import Trade
 from tickloop.ports.feeds import Frame
+
+MakeFact = Callable[[], Fact]
+"""Makes a fact out of values that do not change, in whatever thread: for one that takes longer than an order may."""
 
 
 class SessionRecorder(Protocol):
@@ -29,8 +32,8 @@ class SessionRecorder(Protocol):
     def frame(self, frame: Frame) -> None:
         """Keep a frame that is about to be taken."""
 
-    def note(self, fact: Fact) -> None:
-        """Keep a fact; its position is the last frame."""
+    def note(self, fact: Fact | MakeFact) -> None:
+        """Keep a fact, or what is to make it; its position is the last frame."""
 
     async def close(self) -> None:
         """Write what waits and end the session."""

@@ -85,7 +85,7 @@ class LiveForecasts:
             log.warning("no forecast", market=self._market, minute=minute_ms, reason=str(exc))
             self._note(Forecasted(self._market, minute_ms, None, str(exc)))
             return Answer(None)
-        self._note(Forecasted(self._market, minute_ms, forecast, bars=bars_sum(bars)))
+        self._note(lambda: Forecasted(self._market, minute_ms, forecast, bars=bars_sum(bars)))  # the sum takes a while
         return Answer(forecast)
 
     async def _fill(self, recent: RecentBars, missing: list[int]) -> None:

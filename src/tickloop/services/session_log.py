@@ -9,9 +9,9 @@ import polars as pl
 
 from tickloop.domain.bot_session import Aged, Fact, OrderNoted
 from tickloop.domain.orders import OrderEvent
-from tickloop.ports import OrderLog
+from tickloop.ports import MakeFact, OrderLog
 
-Note = Callable[[Fact], None]
+Note = Callable[[Fact | MakeFact], None]
 
 
 class NotedOrderLog:
@@ -49,7 +49,7 @@ class AgeNotes:
 def bars_sum(bars: pl.DataFrame) -> int:
     """Give a checksum of the numbers of a BAR_1M frame: equal bars give equal forecasts."""
     total = 0
-    for name, kind in bars.schema.items():
-        if kind.is_numeric() or kind.is_temporal():
-            total = crc32(bars[name].to_physical().to_numpy().tobytes(), total)
+    for column in bars.get_columns():
+        if column.dtype.is_numeric() or column.dtype.is_temporal():
+            total = crc32(column.to_numpy().tobytes(), total)
     return total

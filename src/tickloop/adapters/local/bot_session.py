@@ -19,7 +19,7 @@ from tickloop.adapters.upbit.events import ExchangeErrorEvent, StatusEvent
 from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.domain.bot_session import Fact, Position
 from tickloop.errors import CorruptLineError, HomeNotWritableError
-from tickloop.ports import Clock, Frame
+from tickloop.ports import Clock, Frame, MakeFact
 
 QUEUE_ITEMS = 100_000
 QUEUE_BYTES = 64_000_000
@@ -63,7 +63,7 @@ class BotSessionWriter:
         self._files = _Files(self.folder, segment_bytes)
         self._interval_s = interval_s
         self._queue_items, self._queue_bytes, self._min_free_bytes = queue_items, queue_bytes, min_free_bytes
-        self._items: deque[Frame | Fact] = deque()  # both ends are safe across threads
+        self._items: deque[Frame | Fact | MakeFact] = deque()  # both ends are safe across threads
         self._items_in = self._items_out = 0  # each is written by one thread alone
         self._bytes_in = self._bytes_out = 0
         self._closing = threading.Event()
@@ -89,7 +89,7 @@ class BotSessionWriter:
         self._bytes_in += len(frame.raw)
         self._put(frame)
 
-    def note(self, fact: Fact) -> None:
+    def note(self, fact: Fact | MakeFact) -> None:
         self._put(fact)
 
     async def close(self) -> None:
@@ -97,7 +97,7 @@ class BotSessionWriter:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, _CLOSE_DEADLINE_S)
 
-    def _put(self, item: Frame | Fact) -> None:
+    def _put(self, item: Frame | Fact | MakeFact) -> None:
         if self.problem:
             return
         if self.waiting >= self._queue_items or self._bytes_in - self._bytes_out > self._queue_bytes:
@@ -132,7 +132,7 @@ class BotSessionWriter:
                 self._bytes_out += len(item.raw)
                 self._files.frame(item)
             else:
-                self._files.fact(item)
+                self._files.fact(item() if callable(item) else item)
         self._files.flush()
         self._items_out += count
 
