@@ -14,7 +14,6 @@ from tickloop.domain.bot_session import (
     Ended,
     Fact,
     Forecasted,
-    MinutesAsked,
     MinutesFilled,
     OrderNoted,
     Position,
@@ -25,15 +24,14 @@ from tickloop.domain.bot_session import (
 from tickloop.domain.market import Trade
 from tickloop.domain.orders import ZERO, Intent, OrderEvent, OrderState
 from tickloop.domain.purse import Purse
-from tickloop.domain.recent_bars import RecentBars
 from tickloop.domain.strategy import Params
 from tickloop.domain.window import to_datetime
 from tickloop.errors import DataError
 from tickloop.ports import RecordedSession, SessionStep
 from tickloop.services.decisions import Decisions
-from tickloop.services.desk import Answer, Desk
+from tickloop.services.desk import Desk
+from tickloop.services.recorded_forecasts import RecordedForecasts
 from tickloop.services.replay_result import ReplayedOrder, ReplayResult
-from tickloop.services.session_log import bars_sum
 
 
 class Listener(Protocol):
@@ -66,52 +64,6 @@ def replay_session(session: RecordedSession, listener: Listener | None = None) -
     return replay.result(session.name, difference)
 
 
-class _Recorded:
-    """Implements `desk.MinuteForecasts` from the facts of the frame that is being decided on."""
-
-    def __init__(self, market: str) -> None:
-        self._market = market
-        self._facts: list[MinutesAsked | Forecasted] = []
-        self._is_whole = True
-        self.is_filling = False
-
-    def prepare(self, facts: tuple[Fact, ...], *, is_whole: bool) -> None:
-        self._facts = [
-            fact for fact in facts if isinstance(fact, MinutesAsked | Forecasted) and fact.market == self._market
-        ]
-        self._is_whole = is_whole
-
-    def answer(self, recent: RecentBars, minute_ms: int) -> Answer | None:
-        if self.is_filling:
-            return None
-        fact = self._facts.pop(0) if self._facts else None
-        if fact is None and not self._is_whole:
-            return None
-        told = f"the session tells {_words(fact)}"
-        if fact is None or fact.minute_ms != minute_ms:
-            raise DataError(f"{told} where the forecast of {_minute(self._market, minute_ms)} is due")
-        try:
-            missing = recent.close(minute_ms)
-        except DataError as exc:
-            missing = []
-            if isinstance(fact, MinutesAsked) or not fact.reason:
-                raise DataError(f"{told}, the replay that {exc}") from exc
-        if isinstance(fact, MinutesAsked):
-            if list(fact.missing) != missing:
-                raise DataError(f"{told}, the replay misses {len(missing)} minutes")
-            self.is_filling = True
-            return None
-        if missing:
-            raise DataError(f"{told}, but {len(missing)} minutes are missing in the replay")
-        if not fact.reason and bars_sum(recent.frame()) != fact.bars:
-            raise DataError(f"{told}, made from other bars than those of the replay")
-        return Answer(fact.forecast)
-
-    def check_used(self) -> None:
-        if self._facts:
-            raise DataError(f"the session tells {_words(self._facts[0])}, and none is due")
-
-
 class _Replay:
     """The state of a replay; `take` it through the steps of a session."""
 
@@ -120,7 +72,7 @@ class _Replay:
         self._started: Started | None = None
         self._purse = Purse(ZERO)
         self._desks: dict[str, Desk] = {}
-        self._recorded: dict[str, _Recorded] = {}
+        self._recorded: dict[str, RecordedForecasts] = {}
         self._decisions: Decisions | None = None
         self._orders: dict[str, tuple[Position, Position | None, Position | None]] = {}
         self._events: Counter[str] = Counter()
@@ -142,8 +94,7 @@ class _Replay:
         """Decide on a frame, compare, and take note of what happened until the next.
 
         Raises:
-            DataError: naming where and what.
-            DataError: an event that cannot follow.
+            DataError: replay and session part here, or an event cannot follow; says where and what.
         """
         self._at = step.position
         facts = step.facts
@@ -187,7 +138,7 @@ class _Replay:
         self._purse = Purse.of(started.purse)
         params = params_of(started)
         for market in started.markets:
-            self._recorded[market] = _Recorded(market)
+            self._recorded[market] = RecordedForecasts(market)
             desk = Desk(market, params, started.order_krw, self._recorded[market], started.forecast_delay_ms)
             desk.halted = started.halted.get(market, "")
             self._desks[market] = desk
@@ -305,19 +256,6 @@ def _parting(mine: Intent, other: Intent) -> str:
 def _order_words(intent: Intent) -> str:
     unit = "KRW" if intent.side == "BUY" else intent.market.partition("-")[2]
     return f"{intent.client_order_id}, a {intent.side.value} of {intent.requested} {unit} at {intent.price}"
-
-
-def _words(fact: MinutesAsked | Forecasted | None) -> str:
-    if fact is None:
-        return "of no forecast"
-    if isinstance(fact, MinutesAsked):
-        return f"of {len(fact.missing)} minutes asked for before {_minute(fact.market, fact.minute_ms)}"
-    price = "none" if fact.forecast is None else fact.forecast.price
-    return f"of the forecast of {_minute(fact.market, fact.minute_ms)} ({price})"
-
-
-def _minute(market: str, minute_ms: int) -> str:
-    return f"{market} {to_datetime(minute_ms):%Y-%m-%dT%H:%M}"
 
 
 def _trade_words(step: SessionStep) -> str:
