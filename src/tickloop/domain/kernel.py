@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,9 +11,11 @@ from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config
+import numpy as np
+from numba.core import config, types
 from numba.core.caching import FunctionCache, IndexDataCacheFile, InTreeCacheLocator, UserWideCacheLocator
 from numba.core.errors import NumbaError
+from numba.core.registry import CPUDispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,17 +25,80 @@ ADAPTERS = RULES.parent / "adapters"
 """Their kernels hold some of each other's, across folders."""
 
 _njit = cast("Callable[..., Any]", numba.njit)  # its stubs leave out some of its options
+_unliteral: Callable[[Any], Any] = types.unliteral
+
+
+class _Kernel(CPUDispatcher):
+    """A function that Python calls; compiled code that names it calls `inner`, which Python cannot call.
+
+    What takes arguments from Python is a third of the compilation of a small function.
+    """
+
+    inner: Any
+
+    @property
+    def _numba_type_(self) -> Any:
+        return types.Dispatcher(self.inner)
 
 
 def kernel(function: F) -> F:
     """Compile a pure function over scalars and arrays; the machine code is cached beside the source.
 
-    No fastmath: sums must give the same bits in training, serving, back-test and bot.
+    No fastmath: sums must give the same bits in training, serving, back-test and bot. One that makes no array counts
+    no references to those it takes: counting is atomic, and around small functions it takes longer than they do.
     """
-    _set_cache()
-    compiled = cast("Any", numba.njit(error_model="numpy")(function))
-    compiled._cache = _LastingTypes(function)  # what cache=True does, with a cache of our own
+    compiled = _cached(function)
+    code, variables = function.__code__, (function.__defaults__, function.__closure__)
+    inner = FunctionType(code, function.__globals__, f"{function.__name__}_inner", *variables)
+    inner.__qualname__, inner.__annotations__ = inner.__name__, function.__annotations__
+    compiled.inner = _cached(inner, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    compiled.__class__ = _Kernel
     return cast("F", compiled)
+
+
+def _cached(function: Callable[..., Any], **options: Any) -> Any:
+    _set_cache()
+    compiled = cast("Any", _njit(error_model="numpy", _nrt=_is_counting(function), **options)(function))
+    compiled._cache = _LastingTypes(function)  # what cache=True does, with a cache of our own
+    compiled.compile = _compiler(compiled)
+    return compiled
+
+
+def _is_counting(function: Callable[..., Any]) -> bool:
+    """Tell whether a function gives or may make arrays, as far as its text tells: it then counts references."""
+    names = [name for name in function.__code__.co_names if not hasattr(builtins, name)]
+    named = [function.__globals__[name] for name in names if name in function.__globals__]
+    of_numpy = [getattr(np, name, None) for name in names if name not in function.__globals__]
+    return (
+        _gives_arrays(function)
+        or any(_gives_arrays(plain(one)) for one in named if hasattr(one, "py_func"))
+        or any(callable(one) and not isinstance(one, (np.ufunc, type)) for one in of_numpy)
+    )
+
+
+def _gives_arrays(function: Callable[..., Any]) -> bool:
+    return "NDArray" in str(function.__annotations__.get("return", "NDArray"))
+
+
+def _compiler(compiled: Any) -> Callable[..., Any]:
+    """Give a `compile` that takes a literal for its type: the counter of a loop is a literal until it has moved on.
+
+    A function that cannot be compiled without counts is compiled with them.
+    """
+    compile_ = compiled.compile
+
+    def call(signature: Any) -> Any:
+        if isinstance(signature, tuple):
+            signature = tuple(_unliteral(argument) for argument in signature)
+        try:
+            return compile_(signature)
+        except (NumbaError, AssertionError):
+            if compiled.targetoptions["_nrt"]:
+                raise
+            compiled.targetoptions["_nrt"] = True
+            return compile_(signature)
+
+    return call
 
 
 def _set_cache() -> None:
