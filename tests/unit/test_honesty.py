@@ -13,6 +13,7 @@ from tickloop.domain.backtest_inputs import Inputs, result_for
 from tickloop.domain.fills import FILL_MODELS
 from tickloop.domain.judgement import Judgement
 from tickloop.domain.strategies.plain import buy_and_hold, do_nothing
+from tickloop.domain.strategies.sma_cross import sma_cross
 from tickloop.domain.strategy import OrderParams, Strategy, default
 from tickloop.domain.strategy_params import params_for
 from tickloop.domain.verdict import Kind
@@ -92,8 +93,24 @@ def test_strategy_without_forecasts_has_no_signal_to_test() -> None:
     found = judge(inputs, params_for(buy_and_hold, inputs.market, START), buy_and_hold)
 
     assert found.signal is None
-    assert dict(found.notes)["signal"] == "strategy buy_and_hold uses no forecasts"
+    assert dict(found.notes)["signal"] == "strategy buy_and_hold uses neither forecasts nor signals"
     assert found.verdict.kind in (Kind.LUCK, Kind.LOSS)
+
+
+@pytest.mark.parametrize("mode", ["bars", "ticks"])
+def test_signals_of_a_strategy_are_moved_in_time(mode: str) -> None:
+    """Its own profit is found again by the signals that it made; where they come by chance, others do as well."""
+    inputs = noise_world(2, 2) if mode == "bars" else ticks_of(noise_world(2, 2))
+    setting = params_for(sma_cross, inputs.market, START, values={"order_krw": 100_000})
+
+    found = judge(inputs, setting, sma_cross)
+
+    assert found.signal is not None
+    profit = result_for(inputs, sma_cross, setting, MODEL, CASH).profit_krw
+    assert found.signal.profit == pytest.approx(profit, abs=1e-6)
+    assert found.signal.profits.std() > 0
+    assert found.as_dict()["signal"]["of"] == "signals"
+    assert found.signal.p > 0.05
 
 
 def test_doing_nothing_is_no_result() -> None:

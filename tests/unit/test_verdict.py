@@ -73,6 +73,14 @@ def test_trials_whose_profits_are_not_known_are_held_against_the_best_of_as_many
     assert "but the best of 190 worthless strategies does as well in up to 40 % of cases." in bad.text
 
 
+def test_signals_are_called_signals() -> None:
+    """Where a strategy makes its own."""
+    good, bad = (verdict(replace(GOOD, p_signal=p, signal_of="signals")) for p in (0.01, 0.4))
+
+    assert "p 0.01 against shuffled signals;" in good.text
+    assert "but its signals put at other minutes earn as much in 40 % of cases." in bad.text
+
+
 def test_all_doubts_are_said() -> None:
     """Not only the first."""
     found = verdict(replace(GOOD, trades=7, losses=2, p_mean=0.3, deflated_sharpe=0.5, overfitting=0.5, p_signal=0.5))

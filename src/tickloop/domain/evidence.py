@@ -20,7 +20,7 @@ from tickloop.domain.sharpe import (
     sharpe_variance,
 )
 from tickloop.domain.track import PERIODS, Track, period_for, period_profits
-from tickloop.domain.verdict import ALPHA, Evidence
+from tickloop.domain.verdict import ALPHA, Evidence, SignalOf
 from tickloop.domain.window import DAY_MS, MINUTE_MS
 from tickloop.errors import NotEnoughDataError
 
@@ -128,7 +128,12 @@ def choice_of(luck: Luck, trials: int, matrix: Floats | None = None) -> Choice:
 
 
 def evidence_of(
-    track: Track, luck: Luck | None, choice: Choice | None, trials: int, p_signal: float | None
+    track: Track,
+    luck: Luck | None,
+    choice: Choice | None,
+    trials: int,
+    p_signal: float | None,
+    signal_of: SignalOf = "forecasts",
 ) -> Evidence:
     """Put together what is known of a run; what is None was not measured."""
     was_chosen = choice is not None and choice.trials > 1
@@ -145,6 +150,7 @@ def evidence_of(
         p_signal=p_signal,
         buy_and_hold_krw=track.buy_and_hold_krw,
         p_best=None if choice is None else choice.p_best,
+        signal_of=signal_of,
     )
 
 

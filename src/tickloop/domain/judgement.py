@@ -16,7 +16,7 @@ from tickloop.domain.resampling import Estimate
 from tickloop.domain.sensitivity import Sensitivity
 from tickloop.domain.sharpe import annualised, min_track_record
 from tickloop.domain.track import Track
-from tickloop.domain.verdict import ALPHA, Evidence, Verdict, verdict
+from tickloop.domain.verdict import ALPHA, Evidence, SignalOf, Verdict, verdict
 from tickloop.errors import NotEnoughDataError
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Judgement:
     """A verdict and what stands behind it; None is what was not measured, and `notes` says why.
 
     Attributes:
-        signal: None for a strategy that uses no forecasts.
+        signal: None for a strategy that goes by neither forecasts nor signals.
         seed: of everything that was drawn; the same inputs and seed give the same judgement.
         notes: what was not measured and why, by section.
     """
@@ -49,7 +49,7 @@ class Judgement:
             "verdict": {"kind": self.verdict.kind.value, "text": self.verdict.text, "alpha": ALPHA},
             "luck": None if self.luck is None else _luck(self.luck),
             "choice": None if self.choice is None else _choice(self.choice),
-            "signal": None if self.signal is None else _signal(self.signal),
+            "signal": None if self.signal is None else _signal(self.signal) | {"of": self.evidence.signal_of},
             "sensitivity": None if self.sensitivity is None else _sensitivity(self.sensitivity),
             "notes": dict(self.notes),
             "seed": self.seed,
@@ -61,7 +61,7 @@ class Probes:
     """What only runs of the strategy can tell; None is left out.
 
     Attributes:
-        signal: (generator) -> the permutation test of the forecasts.
+        signal: (generator) -> the permutation test of the forecasts or signals.
         sensitivity: () -> profits at other fees and latencies.
         reasons: why one is left out, by section.
     """
@@ -69,6 +69,7 @@ class Probes:
     signal: Callable[[np.random.Generator], Shuffled] | None = None
     sensitivity: Callable[[], Sensitivity] | None = None
     reasons: tuple[tuple[str, str], ...] = ()
+    signal_of: SignalOf = "forecasts"
 
 
 def judge(
@@ -100,7 +101,7 @@ def judge(
         run_signal = probes.signal
         signal = _measured("signal", lambda: run_signal(to_signal), notes)
     sensitivity = None if probes.sensitivity is None else probes.sensitivity()
-    evidence = evidence_of(track, luck, choice, trials, None if signal is None else signal.p)
+    evidence = evidence_of(track, luck, choice, trials, None if signal is None else signal.p, probes.signal_of)
     return Judgement(verdict(evidence), evidence, seed, luck, choice, signal, sensitivity, tuple(notes.items()))
 
 

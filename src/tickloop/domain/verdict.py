@@ -31,6 +31,10 @@ Path = Literal["recorded", "bars", "invented"]
 us (bar mode); made up from candles, tick by tick."""
 
 
+SignalOf = Literal["forecasts", "signals"]
+"""What a strategy goes by: a model's forecasts, or signals that it makes of the closes."""
+
+
 class Kind(StrEnum):
     NOTHING = "nothing"
     INVENTED = "invented"
@@ -53,7 +57,8 @@ class Evidence:
         overfitting: asked for when there were trials (`overfitting.overfitting`).
         p_best: `p_mean` of the best of all trials (`resampling.deflated_p`); stands in for `overfitting` where the
             profits of the trials over time are not known.
-        p_signal: of the same forecasts at other minutes (`permutation.shuffled`); None if none were used.
+        p_signal: of the same forecasts, or the signals of a strategy that makes its own, at other minutes
+            (`permutation.shuffled`, `signal_shift.shifted_signal`); None if there are none.
         buy_and_hold_krw: profit of holding over the same time.
     """
 
@@ -69,6 +74,7 @@ class Evidence:
     p_signal: float | None = None
     buy_and_hold_krw: float | None = None
     p_best: float | None = None
+    signal_of: SignalOf = "forecasts"
 
     def __post_init__(self) -> None:
         """Raise DataError for a figure that cannot be."""
@@ -144,7 +150,9 @@ def _by_chance(evidence: Evidence) -> list[str]:
     elif evidence.p_mean > ALPHA:
         doubts.append(f"a strategy worth nothing does as well in {_percent(evidence.p_mean)} of cases")
     if evidence.p_signal is not None and evidence.p_signal > ALPHA:
-        doubts.append(f"its forecasts put at other minutes earn as much in {_percent(evidence.p_signal)} of cases")
+        doubts.append(
+            f"its {evidence.signal_of} put at other minutes earn as much in {_percent(evidence.p_signal)} of cases"
+        )
     return doubts
 
 
@@ -178,7 +186,7 @@ def _support(evidence: Evidence) -> str:
         else:
             parts.append(f"p {evidence.p_best:.3g} for the best of so many")
     if evidence.p_signal is not None:
-        parts.append(f"p {evidence.p_signal:.3g} against shuffled forecasts")
+        parts.append(f"p {evidence.p_signal:.3g} against shuffled {evidence.signal_of}")
     return ", ".join(parts) + "; that is no promise for other times"
 
 

@@ -7,7 +7,18 @@ import sys
 import typer
 
 from tickloop import __version__
-from tickloop.entrypoints.commands import backtests, data, demo, doctor, models, postgres, processes, ship, sweep
+from tickloop.entrypoints.commands import (
+    backtests,
+    data,
+    demo,
+    doctor,
+    models,
+    postgres,
+    processes,
+    ship,
+    sweep,
+    walkforward,
+)
 from tickloop.errors import TickloopError
 
 app = typer.Typer(
@@ -17,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, data, doctor, models, backtests, sweep, processes, ship, postgres):
+for module in (demo, data, doctor, models, backtests, sweep, walkforward, processes, ship, postgres):
     module.register(app)
 
 

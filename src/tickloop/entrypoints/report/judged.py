@@ -56,7 +56,7 @@ def _signal(signal: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
     low, high = (krw(signal[name], signed=True) for name in ("shuffled_low_krw", "shuffled_high_krw"))
     middle = krw(signal["shuffled_median_krw"], signed=True)
     spread = f"{signal['permutations']:,} times: median {middle}, 95 % {low} to {high} KRW"
-    yield "p of its forecasts", number(signal["p"]), f"put at other minutes {spread}"
+    yield f"p of its {signal['of']}", number(signal["p"]), f"put at other minutes {spread}"
 
 
 def _sensitivity(found: Mapping[str, Any] | None) -> Iterator[str]:
