@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from backtest_home import MARKET, MINUTES, START, WINDOW, Done, command, make_home, price_of
+from backtest_home import MARKET, MINUTES, START, WINDOW, Done, command, make_home
 from tickloop.adapters.local.journal_line import line_of
 from tickloop.adapters.local.segments import OpenSegment
 from tickloop.adapters.upbit.parse import parse_frame
+from tickloop.bootstrap import open_app
+from tickloop.domain.tables import BAR_1M
 from tickloop.domain.window import MINUTE_MS
+from tickloop.settings import load_settings
 
 TEN_SECONDS = 10_000
 
@@ -20,9 +23,11 @@ TEN_SECONDS = 10_000
 def home(tmp_path: Path) -> Path:
     """Two hours of trades, and in the journal a book every ten seconds of the first of them."""
     folder = make_home(tmp_path / "home")
+    with open_app(load_settings(folder)) as app:
+        prices = app.warehouse.read(BAR_1M, MARKET)["open"].to_list()
     segment = OpenSegment(folder / "journal", "collector", START * 1_000_000)
     for number, ms in enumerate(range(0, MINUTES // 2 * MINUTE_MS, TEN_SECONDS)):
-        frame = _book(START + ms, price_of(ms // MINUTE_MS))
+        frame = _book(START + ms, prices[ms // MINUTE_MS])
         segment.write(line_of(frame, parse_frame(frame), (START + ms) * 1_000_000, START * 1_000_000 + number))
     segment.close()
     return folder
