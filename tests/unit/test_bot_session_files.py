@@ -223,18 +223,18 @@ async def test_folder_that_cannot_be_made_is_a_problem_from_the_start(tmp_path: 
 
 async def test_sessions_are_found_by_name_by_folder_and_as_the_last(tmp_path: Path) -> None:
     folders = []
-    for number in range(3):
-        session = BotSessionWriter(tmp_path / "b" / "sessions", FixedClock(at(number)), interval_s=0.002)
+    for minute in (3, 1, 1, 1, 1, 0):  # a held clock stands, and one that is made anew begins earlier
+        session = BotSessionWriter(tmp_path / "b" / "sessions", FixedClock(at(minute)), interval_s=0.002)
         session.note(STARTED)
         await session.close()
         folders.append(session.folder)
     sessions = BotSessions(tmp_path, keep_days=30)
 
     assert sessions.of("b") == folders
-    assert sessions.find("b", "last") == folders[2]
+    assert sessions.find("b", "last") == folders[5]
     assert sessions.find("b", folders[0].name) == folders[0]
     assert sessions.find("other", str(folders[1])) == folders[1]
-    with pytest.raises(UsageError, match=f"valid: last, a folder, or one of: {folders[2].name}, {folders[1].name}"):
+    with pytest.raises(UsageError, match=f"valid: last, a folder, or one of: {folders[5].name}, {folders[4].name}"):
         sessions.find("b", "yesterday")
     with pytest.raises(UsageError, match="one of: none yet"):
         sessions.find("other", "last")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import threading
 from collections import deque
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from tickloop.adapters.local.files import free_bytes, sync_folder, write_all, writing
 from tickloop.adapters.local.journal_line import line_of
 from tickloop.adapters.local.segments import HOUR_NS, OpenSegment
-from tickloop.adapters.local.session_lines import LOG, REASON, Mark, checksum, log_line
+from tickloop.adapters.local.session_lines import LOG, REASON, Mark, checksum, log_line, session_number
 from tickloop.adapters.upbit.events import ExchangeErrorEvent, StatusEvent
 from tickloop.adapters.upbit.parse import parse_frame
 from tickloop.domain.bot_session import Fact, Position
@@ -58,7 +57,8 @@ class BotSessionWriter:
         """Begin a session; a disk that takes none makes one that is incomplete from the start."""
         now_ns = clock.now_ns()
         start = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
-        self.folder = sessions / f"{start:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        number = max(map(session_number, sessions.glob("*")), default=0) + 1  # one bot at a time: it has the order log
+        self.folder = sessions / f"{start:%Y%m%dT%H%M%S}-{number:04d}"
         self.problem = ""
         self._files = _Files(self.folder, segment_bytes)
         self._interval_s = interval_s

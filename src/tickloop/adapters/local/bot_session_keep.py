@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tickloop.adapters.local.files import writing
 from tickloop.adapters.local.segments import list_segments
-from tickloop.adapters.local.session_lines import LOG
+from tickloop.adapters.local.session_lines import LOG, session_number
 from tickloop.domain.window import DAY_MS, HOUR_MS
 from tickloop.errors import UsageError
 
@@ -21,7 +21,7 @@ _SHOWN = 5
 class BotSessions:
     """Implements `ports.Prunable` on the folder of bots.
 
-    A session is a folder `BOT/sessions/TIME-ID`. Its time of keeping runs from the hour of its newest segment, in
+    A session is a folder `BOT/sessions/TIME-NUMBER`. Its time of keeping runs from the hour of its newest segment, in
     market time. The newest session of each bot stays: it may be running.
     """
 
@@ -31,7 +31,7 @@ class BotSessions:
 
     def of(self, bot: str) -> list[Path]:
         """Give a bot's sessions, oldest first."""
-        return sorted(path.parent for path in (self._bots / bot / "sessions").glob(f"*/{LOG}"))
+        return sorted((path.parent for path in (self._bots / bot / "sessions").glob(f"*/{LOG}")), key=session_number)
 
     def find(self, bot: str, name: str) -> Path:
         """Give the session of that name, or path, or with `last` the newest.

@@ -6,8 +6,10 @@ behind its last mark does not count, and a line that was changed afterwards is f
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +23,8 @@ from tickloop.errors import CorruptLineError, DataError
 LOG = "session.jsonl"
 REASON = "incomplete.txt"
 """Lies in a session that is incomplete, and says why."""
+
+_NUMBER = re.compile(r"^\d{8}T\d{6}-(\d{4,9})$")
 
 _MARK = "mark"
 _KIND_OF = {fact: kind for kind, fact in FACTS.items()}
@@ -47,6 +51,12 @@ class _Kind(msgspec.Struct):
 _LINES = msgspec.json.Decoder(_Line)
 _KINDS = msgspec.json.Decoder(_Kind)
 _TRADES = msgspec.json.Decoder(TradeLine)
+
+
+def session_number(folder: Path) -> int:
+    """Give the number in a session's name, by which a bot's sessions are in order whatever its clock does; 0: none."""
+    match = _NUMBER.match(folder.name)
+    return int(match.group(1)) if match else 0
 
 
 def log_line(what: Fact | Mark, at: Position) -> bytes:
