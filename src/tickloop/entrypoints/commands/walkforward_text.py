@@ -31,6 +31,7 @@ def walkforward_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(found["folds"])
     yield ""
     yield from judgement_lines(found["judgement"])
+    yield ""
     yield "To know"
     yield from (f"  - {note}" for note in _notes(found))
 
