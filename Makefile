@@ -44,8 +44,13 @@ bench: $(VENV)/.test
 
 # One bench, with its peers in environments of their own.
 bench-%: $(VENV)/.test
-	-@sh scripts/envs.sh pyupbit nautilus vectorbt backtesting
+	-@sh scripts/envs.sh pyupbit nautilus
 	$(BIN)/python -m bench $*
+
+# Peers of the back-test; one that cannot be installed is told as absent.
+bench-backtest: $(VENV)/.test
+	-@sh scripts/envs.sh hftbacktest vectorbt backtesting backtrader
+	$(BIN)/python -m bench backtest
 
 # The hourly path on real servers, which need minutes to be installed the first time.
 bench-etl: $(VENV)/.test

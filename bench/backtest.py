@@ -1,47 +1,33 @@
-"""The default strategy over ticks, with `wake` skipping and at every tick; then SMA crosses over bars."""
+"""The speed table of back-tests: ticks, SMA crosses over bars, sweeps, ticks to bars, first calls."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
-import numpy as np
-
-from bench import crosses
-from bench.data import trades
-from bench.measure import Figure, Reading, measure
-from tickloop.domain.backtest import run_ticks
-from tickloop.domain.fills import FILL_MODELS
-from tickloop.domain.strategy import PRESETS
-from tickloop.domain.tape import ForecastSeries, Tape, tape_of
-
-COUNT = 5_000_000
-SPREAD = FILL_MODELS["spread"]
-
-
-def forecasts(tape: Tape) -> ForecastSeries:
-    """Give a forecast a minute: the last price before it, a little up or down, seeded."""
-    minutes = np.unique(tape.ts_ms // 60_000) * 60_000
-    before = np.clip(np.searchsorted(tape.ts_ms, minutes) - 1, 0, None)
-    edge = np.random.default_rng(3).normal(0.0, 0.0008, len(minutes))
-    return ForecastSeries(minutes, tape.price[before] * np.exp(edge), minutes + 1_000)
+from bench import bars, crosses, first_call, tick_sweeps, ticks_peers
+from bench.measure import Figure, Reading
 
 
 def run() -> Iterator[Figure | Reading]:
-    tape = tape_of(trades(COUNT))
-    series = forecasts(tape)
-    params = PRESETS["default"]
-    skipping = run_ticks(tape, series, params, SPREAD, 50_000.0)
-    asking = run_ticks(tape, series, params, SPREAD, 50_000.0, is_skipping=False)
-    sent = int(skipping.purse["orders"][0])
-    assert skipping.orders[:sent].tobytes() == asking.orders[:sent].tobytes(), "skipping changes the orders"
-    for who, is_skipping in ((f"tickloop, wake ({sent} orders)", True), ("tickloop, decide at every tick", False)):
-        yield measure(
-            "backtest",
-            who,
-            COUNT,
-            "ticks",
-            lambda is_skipping=is_skipping: run_ticks(  # type: ignore[misc]
-                tape, series, params, SPREAD, 50_000.0, is_skipping=is_skipping
-            ),
-        )
+    yield _machine()
+    yield from ticks_peers.run()
     yield from crosses.run()
+    yield from tick_sweeps.run()
+    yield from bars.run()
+    yield from first_call.run()
+    yield _machine()
+
+
+def _machine() -> Reading:
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    values: dict[str, float | str] = {
+        "cpu": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "cores": os.cpu_count() or 1,
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+    }
+    return Reading("backtest", "machine", values | {name: version(name) for name in ("numba", "numpy", "polars")})

@@ -1,4 +1,5 @@
-"""SMA crosses over one-minute bars, one setting and a sweep of 190: tickloop, vectorbt and backtesting.py.
+"""SMA crosses over one-minute bars, one setting and a sweep of 190: tickloop,
+vectorbt, backtesting.py and backtrader.
 
 Each peer fills at the next open, so the lists of orders are compared first: bars, sides and, where the peer can be told
 the tick against it, prices. Peers that cannot: their price is the open itself. They buy 6,000 KRW uncut or one whole
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +39,7 @@ CASH = 1e9  # the walk has no trend, so that fees and ticks would empty a small 
 PARAMS = SmaCrossParams()
 SETTINGS = [PARAMS._replace(fast=fast, slow=slow) for at, fast in enumerate(WINDOWS) for slow in WINDOWS[at + 1 :]]
 
-_PEERS = {"vectorbt": "vectorbt 1.2.0", "backtesting": "backtesting.py 0.6.6"}
+_PEERS = {"vectorbt": "vectorbt 1.2.0", "backtesting": "backtesting.py 0.6.6", "backtrader": "backtrader 1.9.78.123"}
 _ONE, _SWEEP = "bars, SMA cross 10/30", f"sweep of {len(SETTINGS)} SMA crosses"
 _PEER_DEADLINE_S = 900.0
 
@@ -58,9 +60,23 @@ def run() -> Iterator[Figure | Reading]:
     swept = bars(SWEEP_COUNT)
     units = SWEEP_COUNT * len(SETTINGS)
     yield measure("backtest", f"tickloop, {_SWEEP}", units, "bars", lambda: sweep_sma(swept, SETTINGS, CASH))
+    yield Reading("backtest", f"tickloop, {_SWEEP}", {"peak_mb_of_one_sweep": round(_peak_mb())})
     found = sweep_sma(swept, SETTINGS, CASH)["orders"].to_numpy()
     yield from _peer("vectorbt", tape, book, swept, found)
     yield from _peer("backtesting", tape, book, None, None)
+    yield from _peer("backtrader", tape, book, None, None)
+
+
+def peak_of_one_sweep() -> None:
+    """Print the highest memory of this process, in MB, after one sweep and nothing else."""
+    sweep_sma(bars(SWEEP_COUNT), SETTINGS, CASH)
+    status = Path("/proc/self/status").read_text()  # `ru_maxrss` would be that of the process that started this one
+    print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+
+
+def _peak_mb() -> float:
+    command = [sys.executable, "-c", "from bench.crosses import peak_of_one_sweep; peak_of_one_sweep()"]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PEER_DEADLINE_S).stdout)
 
 
 def _once(tape: BarTape) -> Book:

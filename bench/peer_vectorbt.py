@@ -5,10 +5,10 @@ A signal at a close is acted on at the next open. Prints one JSON object: CPU se
 """
 
 import json
-import resource
 import sys
 import time
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,8 @@ def timed(work, runs):
 def main(path, order_krw, cash):
     bars = dict(np.load(path))
     counts = sweep(bars, order_krw, cash)[1].tolist()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # after one sweep and nothing else
+    status = Path("/proc/self/status").read_text()  # `ru_maxrss` would be that of the process that started this one
+    peak_mb = int(status.partition("VmHWM:")[2].split()[0]) / 1024  # after one sweep and nothing else
     _, sweep_s = timed(lambda: sweep(bars, order_krw, cash), 1)
     rows, once_s = timed(lambda: once(bars, order_krw, cash).orders.records_arr, RUNS)
     orders = list(zip(rows["idx"].tolist(), (rows["side"] == 0).tolist(), rows["price"].tolist(), strict=True))
