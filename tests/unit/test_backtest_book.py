@@ -147,18 +147,19 @@ def test_book_of_exactly_10_s_before_still_counts() -> None:
 
 
 def test_two_orders_never_take_the_same_size_of_one_book() -> None:
-    """0.00017 BTC at the best ask: 0.00012 for the first buy, 0.00005 for the second, whose rest goes a level up."""
+    """0.00017 BTC at the best ask: 0.00012 for the first buy, 0.00005 for the second; the third has what it left."""
     params = SIX._replace(cooldown_ms=200)
-    asks: Side = [(50e6, 17_000), (50_100_000.0, 10**8)]
-    tape = _tape((1_000, 50e6), (1_300, 50e6), (1_600, 50e6), (1_601, 50e6), (1_900, 50e6))
+    asks: Side = [(50e6, 17_000), (50_100_000.0, 16_986)]
+    tape = _tape(*((ms, 50e6) for ms in (1_000, 1_300, 1_600, 1_900, 2_200)))
 
-    book = _run(tape, _depth((1_299, asks, BIDS), (1_601, asks, BIDS)), params)
+    book = _run(tape, _depth((1_299, asks, BIDS), (1_901, asks, BIDS)), params)
 
-    # decided at 1,000, 1,300 and 1,600, filled at 1,300, 1,600 and 1,900: the last from a newer book, whole again
-    assert [order[3:] for order in _orders(book)[:3]] == [
-        (12_000, 1, 1_299),
-        (5_000 + 6_986, 2, 1_299),
-        (12_000, 1, 1_601),
+    # Decided at each trade and filled at the next: the fourth from a newer book, whole again.
+    assert [order[1:2] + order[3:] for order in _orders(book)[:4]] == [
+        ("filled", 12_000, 1, 1_299),
+        ("filled", 5_000 + 6_986, 2, 1_299),
+        ("partial", 10_000, 1, 1_299),
+        ("filled", 12_000, 1, 1_901),
     ]
 
 
@@ -256,14 +257,26 @@ def test_other_models_look_at_no_book() -> None:
     levels=st.integers(1, 5),
     coins=st.sampled_from([0.0005, 0.003, 0.05]),
     gap_ms=st.sampled_from([400, 5_000]),
+    pace_ms=st.sampled_from([(60_000, 3_600_000), (200, 5_000)]),
 )
 def test_orders_equal_those_of_the_reference(
-    seed: int, latency_ms: int, preset: str, order_krw: float, levels: int, coins: float, gap_ms: int
+    seed: int,
+    latency_ms: int,
+    preset: str,
+    order_krw: float,
+    levels: int,
+    coins: float,
+    gap_ms: int,
+    pace_ms: tuple[int, int],
 ) -> None:
-    """Whole and partial fills, sides that are used up, old or behind: the list is equal, and so is the money."""
+    """Whole and partial fills, sides that are used up, old or behind: the list is equal, and so is the money.
+
+    With a short cooldown and holding many orders fill from one book.
+    """
     tape, forecasts = random_market(seed, 600)
     depth = random_depth(tape, seed, levels, coins, gap_ms)
-    params = PRESETS[preset]._replace(order_krw=order_krw)
+    cooldown_ms, hold_ms = pace_ms
+    params = PRESETS[preset]._replace(order_krw=order_krw, cooldown_ms=cooldown_ms, hold_ms=hold_ms)
     model = FillModel("book", latency_ms, 1, is_by_depth=True)
 
     book = run_ticks(tape, forecasts, params, model, 50_000.0, depth=depth)

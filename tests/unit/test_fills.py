@@ -100,6 +100,27 @@ def test_sell_takes_bids_from_the_best_on(used_e8: int, sent_e8: int, expected: 
     assert (done.qty_e8, done.levels, done.is_whole, done.reached_e8) == expected
 
 
+@pytest.mark.parametrize(
+    ("used_e8", "last", "krw", "expected"),
+    [
+        (0, NOBODY, 1_000.0, (10, 1, True, 10)),
+        (0, NOBODY, 4_000.0, (39, 2, True, 39)),  # 30 at 100, and 9 of the 9.9 that 1,000 buy at 101
+        (25, NOBODY, 1_000.0, (9, 2, True, 34)),
+        (30, NOBODY, 1_000.0, (9, 1, True, 39)),
+        (0, 101.0, 1_000.0, (9, 1, True, 39)),  # the level below the trade is gone for good
+        (55, NOBODY, 1_000.0, (5, 1, False, 60)),
+        (60, NOBODY, 1_000.0, (0, 0, False, 60)),
+    ],
+)
+def test_buy_takes_asks_from_the_best_on(
+    used_e8: int, last: float, krw: float, expected: tuple[int, int, bool, int]
+) -> None:
+    """Two asks of 30 coins at 100 and 101 KRW, in whole coins: amounts are 1e-8 of the numbers here."""
+    done = take_asks(np.array([100.0, 101.0]), np.array([30, 30]), last, used_e8, krw / 10**8)
+
+    assert (done.qty_e8, done.levels, done.is_whole, done.reached_e8) == expected
+
+
 def test_price_of_an_execution_is_funds_by_quantity() -> None:
     """And none where nothing was executed."""
     both = take_bids(np.array([100.0, 97.0]), np.array([20, 10]), np.inf, 0, 30)
