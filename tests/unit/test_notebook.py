@@ -239,6 +239,13 @@ def test_strategy_that_raises_or_answers_nonsense_is_an_error_and_no_figure(
         (TRADES, "sma_cross", {"latency_ms": -1}, UsageError, "latency -1 ms is not valid; valid: 0 to 600000"),
         (TRADES, "sma_cross", {"latency_ms": 10**9}, UsageError, "latency 1000000000 ms is not valid"),
         (TRADES, "sma_cross", {"fill_model": "best"}, UsageError, "fill model 'best' is not known; valid: spread"),
+        (
+            TRADES,
+            "sma_cross",
+            {"fill_model": "book"},
+            UsageError,
+            "'book' needs recorded order books and there are none",
+        ),
         (TRADES, "sma_cross", {"path": "made"}, UsageError, "path 'made' is not known; valid: recorded, invented"),
         (TRADES, "sma_cross", {"forecast_delay_ms": -1}, UsageError, "forecast_delay_ms -1 is not valid"),
         (BARS, "sma_cross", {"market": "BTC"}, UsageError, "market 'BTC' is not one of KRW"),
