@@ -65,6 +65,21 @@ def test_result_tells_partial_fills_and_fills_without_a_book(
     assert (other["partial"], other["fills_without_depth"]) == (0, None)
 
 
+def test_text_and_page_say_so_too(
+    home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among what a reader must know."""
+    page = tmp_path / "page.html"
+
+    asked = ("backtest", "--market", MARKET, "--window", WINDOW, "--strategy", "grid", "--mode", "ticks")
+    done = command(capfd, monkeypatch, *asked, "--fill-model", "book", "--html", str(page), "--home", str(home))
+
+    assert done.code == 0, done.err
+    assert "filled in part" in done.out
+    assert "met no recorded order book, and counted one tick against us" in done.out
+    assert "Fills without a recorded order book, one tick against us instead: " in page.read_text(encoding="utf-8")
+
+
 def test_window_without_recorded_books_is_refused_before_any_number(
     home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

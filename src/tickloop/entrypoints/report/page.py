@@ -145,6 +145,8 @@ def _notes(subject: Subject) -> Iterator[str]:
         yield f"{subject.inputs.unknown_minutes:,} minutes of the window are not settled and were let through as asked."
     if not result.rules_confirmed:
         yield "Some price units of this span are not confirmed by a source."
+    if without := result.summary()["fills_without_depth"]:
+        yield f"Fills without a recorded order book, one tick against us instead: {without:,}."
     if result.setup.caveat:
         yield f"Fills ({result.setup.fill_model}): {result.setup.caveat}."
 
