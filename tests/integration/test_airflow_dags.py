@@ -13,16 +13,26 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "airflow"))
 
 from environment import airflow, interpreter, script, variables
-from home import LIVE, LOST, copy_of, digests_of, make_base, run_laptop_loop
+from home import LIVE, LOST, MARKETS, copy_of, digests_of, make_base, run_laptop_loop
 
 from fakes import START_MS
 from simulated_exchange import running_simulator
 from tickloop.bootstrap import open_app
-from tickloop.domain.tables import REPAIR
+from tickloop.domain.tables import REPAIR, TRIAL
 from tickloop.domain.window import HOUR_MS, MINUTE_MS
+from tickloop.entrypoints.dags.windows import asked_search
+from tickloop.services.sweep_run import run_sweep
 from tickloop.settings import load_settings
 
 pytestmark = pytest.mark.server
+
+SEARCH = {
+    "job": {"market": MARKETS[0], "window": "2024-01-20T22..2024-01-21T22", "strategy": "sma_cross"},
+    "axes": ["fast=2:30", "slow=40:200"],
+    "method": "random",
+    "trials": 70,
+}
+"""Of three units: 32, 32 and 6 settings."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,9 @@ def dag_runs(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
         {"dag": "report", "conf": {"window": str(LIVE)}},
         {"dag": "janitor", "conf": {}},
         {"dag": "history", "conf": {}},
+        {"dag": "sweep", "conf": SEARCH},
+        {"dag": "sweep", "conf": SEARCH},
+        {"dag": "sweep", "conf": {**SEARCH, "axes": ["speed=1:9"]}},
     ]
     return home, json.loads(script(python, environment, "run_dags.py", json.dumps(wanted)))
 
@@ -104,5 +117,26 @@ def test_report_janitor_and_history_end_well(dag_runs: tuple[Path, list[dict[str
     """The history is there and nothing is old enough to go: both have nothing to do, and that is no failure."""
     _, runs = dag_runs
 
-    assert [run["state"] for run in runs[6:]] == ["success"] * 3
+    assert [run["state"] for run in runs[6:9]] == ["success"] * 3
     assert runs[6]["tasks"]["report[0]"] == runs[6]["tasks"]["report[1]"] == "success"
+
+
+def test_sweep_gives_the_trials_of_the_process_pool(
+    base: Path, dag_runs: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """A mapped task per unit, row for row; run again nothing is left to run, and nonsense fails before any unit."""
+    by_pool = copy_of(base, tmp_path / "pool")
+    with open_app(load_settings(by_pool)) as app:
+        run_sweep(app, asked_search(SEARCH), workers=2)
+        expected = app.warehouse.read(TRIAL)
+    by_dags, runs = dag_runs
+    first, again, wrong = runs[9:]
+
+    with open_app(load_settings(by_dags)) as app:
+        assert app.warehouse.read(TRIAL).equals(expected)
+    assert expected.height == 70
+    assert [first["state"], again["state"], wrong["state"]] == ["success", "success", "failed"]
+    assert [first["tasks"][f"sweep_unit[{unit}]"] for unit in range(3)] == ["success"] * 3
+    assert [state for name, state in again["tasks"].items() if name.startswith("sweep_unit[")] == ["skipped"]
+    assert again["tasks"]["sweep_summary[-1]"] == "success"
+    assert wrong["tasks"]["sweep_unit_list[-1]"] == "failed"

@@ -34,9 +34,11 @@ def test_every_dag_is_read_without_network_or_clock(tmp_path: Path) -> None:
     found = parsed(tmp_path)
 
     assert found["clock"] == []
-    assert sorted(found["tasks"]) == ["collect_hour", "history", "janitor", "repair", "report", "train_and_promote"]
+    by_schedule = {"collect_hour", "history", "janitor", "repair", "report", "train_and_promote"}
+    assert set(found["tasks"]) == by_schedule | {"sweep"}
     steps = {cadence: {f"chain.{step.name}" for step in STEPS if step.cadence is cadence} for cadence in Cadence}
     assert set(found["tasks"]["collect_hour"]) == {"markets", "slots", *steps[Cadence.HOUR]}
+    assert set(found["tasks"]["sweep"]) == {"pin_search", "sweep_unit_list", "sweep_unit", "sweep_summary"}
     assert set(found["tasks"]["train_and_promote"]) == {"markets", "fit_unit_list", "fit", *steps[Cadence.SLOT]}
     assert not (tmp_path / "no-home").exists()
 
@@ -53,7 +55,8 @@ def test_training_goes_to_the_executor_of_the_settings(tmp_path: Path) -> None:
     tasks = {f"{dag}.{task}": value for dag, own in found["tasks"].items() for task, value in own.items()}
     pods = {name: config for name, (executor, config) in tasks.items() if executor == "KubernetesExecutor"}
     template = {"pod_template_file": "/opt/tickloop/train-pod.yaml"}
-    assert pods == dict.fromkeys(("train_and_promote.fit", "train_and_promote.chain.train", "repair.slot"), template)
+    heavy = ("train_and_promote.fit", "train_and_promote.chain.train", "repair.slot", "sweep.sweep_unit")
+    assert pods == dict.fromkeys(heavy, template)
 
 
 def test_kubernetes_executor_makes_a_restricted_pod_of_one_gigabyte_for_a_unit_of_training(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tickloop.domain.window import slots_ended_in, slots_in
-from tickloop.entrypoints.dags.windows import key_of, window_of, wish_of
-from tickloop.errors import WindowError
+from tickloop.domain.backtest_job import Job
+from tickloop.domain.search import Search
+from tickloop.domain.window import parse_window, slots_ended_in, slots_in
+from tickloop.entrypoints.dags.windows import asked_search, key_of, window_of, wish_of
+from tickloop.errors import UsageError, WindowError
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,34 @@ def test_slots_of_a_window_are_those_inside_it_or_ended_in_it(text: str, whole: 
 
     assert [str(slot) for slot in slots_in(window, 6)] == whole
     assert [str(slot) for slot in slots_ended_in(window, 6)] == ended
+
+
+def test_search_of_a_run_is_that_of_its_configuration() -> None:
+    """A person writes the window as text; a scheduler may hand on the numbers."""
+    job = Job("KRW-BTC", parse_window("2024-01-02T00..T06"), strategy="grid", values={"max_lots": 4})
+    conf = {"job": {"market": "KRW-BTC", "window": "2024-01-02T00..T06", "strategy": "grid", "values": {"max_lots": 4}}}
+
+    assert asked_search(conf) == Search(job)
+    assert asked_search(Search(job).as_dict()) == Search(job)
+    assert asked_search({**conf, "method": "random", "trials": 5, "axes": ["fall_bp=10:50"]}) == Search(
+        job, ("fall_bp=10:50",), "random", 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("conf", "words"),
+    [
+        (None, ['has no "job"', '"window": "2024-01-02T00..2024-01-04T00"']),
+        ({"job": "KRW-BTC"}, ['has no "job"']),
+        ({"job": {"market": "KRW-BTC", "window": "today"}}, ['"window" of the job', "'today'", "valid: 2024-01-02T03"]),
+        ({"job": {"market": "KRW-BTC"}}, ["cannot be read", "window"]),
+        ({"job": {"market": "KRW-BTC", "window": "2024-01-02T00"}, "trial": 5}, ["cannot be read", "trial"]),
+        ({"job": {"market": "KRW-BTC", "window": "2024-01-02T00"}, "trials": 0}, ["0 trials; valid: from 1"]),
+    ],
+)
+def test_search_that_is_none_is_named(conf: dict[str, object] | None, words: list[str]) -> None:
+    """Whoever triggered the run reads it in the log of its first task."""
+    with pytest.raises(UsageError) as raised:
+        asked_search(conf)
+
+    assert [word for word in words if word not in str(raised.value)] == []

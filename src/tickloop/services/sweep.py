@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tickloop.domain.backtest_inputs import result_for
@@ -120,8 +120,20 @@ def plan_of(ports: StepPorts, search: Search) -> Plan:
     return plan
 
 
-def sweep_units(ports: StepPorts, search: Search, most: int) -> list[SweepUnit]:
-    """Give what a scheduler is to run of a search, in at most so many units; none when all is there.
+def pinned(ports: StepPorts, search: Search) -> Search:
+    """Put into a search what the home decides now, such as who is champion, so that every unit means the same.
+
+    Raises: as `plan_of`, for what can be told before the settings are listed.
+    """
+    return replace(search, job=runner_for(ports, search.job).job)
+
+
+def sweep_units(ports: StepPorts, search: Search, most: int, least: int = 1) -> list[SweepUnit]:
+    """Give what a scheduler is to run of a search; no unit when all is there.
+
+    Args:
+        most: units, at most.
+        least: settings of a unit, but for the last: each reads the inputs once.
 
     Raises:
         UsageError: for a method whose settings follow from what others have made; and as `plan_of`.
@@ -130,7 +142,7 @@ def sweep_units(ports: StepPorts, search: Search, most: int) -> list[SweepUnit]:
         raise UsageError("method 'tpe' learns from each batch and cannot be cut into units; valid: grid, random")
     plan = plan_of(ports, search)
     missing = plan.missing(ports)
-    return list(units_of(plan.unit, missing, max(1, -(-len(missing) // most))))
+    return list(units_of(plan.unit, missing, max(least, -(-len(missing) // most))))
 
 
 def judged_sweep(ports: StepPorts, plan: Plan) -> Sweep:

@@ -44,6 +44,7 @@ Objective = Annotated[
 Name = Annotated[str | None, typer.Option("--name", help="Of the search, under which it goes on when run again.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Processes. Default: as many as this one's cores.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write trials.parquet, trials.csv and sweep.json to a folder.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page about the search and its best trial.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +71,7 @@ def sweep(
     budget: Budget = None,
     allow_unknown: AllowUnknown = False,
     out: Out = None,
+    html: Html = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +82,7 @@ def sweep(
     from tickloop.domain.trials import objectives_of
     from tickloop.entrypoints.commands.progress import trials_shown
     from tickloop.entrypoints.commands.sweep_text import sweep_lines
+    from tickloop.entrypoints.report.write import check_page, write_page
     from tickloop.services.sweep_run import run_sweep
     from tickloop.settings import load_settings
 
@@ -88,10 +91,14 @@ def sweep(
     )
     search = Search(job, tuple(grid or ()), cast("Method", method), trials, seed, objectives_of(objective), name)
     _check_folder(out)
+    check_page(html)
     with open_app(load_settings(home)) as app, trials_shown(is_quiet=as_json) as report:
         found = run_sweep(
             app, search, workers=_cores() if workers is None else workers, sampler_of=tpe_sampler, report=report
         )
+        if html is not None:
+            inputs = found.plan.runner.inputs
+            write_page(html, app, job.window, inputs, found.result, found.judgement, found.as_dict())
     if out is not None:
         _write(out, found)
     if as_json:

@@ -14,16 +14,23 @@ from typing import Any
 
 from tickloop.bootstrap import App, open_app
 from tickloop.domain.schedule import Cadence
+from tickloop.domain.search import search_from
 from tickloop.domain.window import Window, parse_window, slots_ended_in, slots_in
-from tickloop.entrypoints.dags.windows import key_of, window_of, wish_of
+from tickloop.entrypoints.dags.windows import asked_search, key_of, window_of, wish_of
 from tickloop.errors import CheckFailedError, OperatorError, UsageError, WindowError
 from tickloop.services.day_report import day_report
 from tickloop.services.due_step import Wish, catch_up, has_features, run_due_step, shown
 from tickloop.services.janitor import janitor
 from tickloop.services.pipeline import ensure_history, history_plan
 from tickloop.services.run_ledger import HISTORY
+from tickloop.services.sweep import judged_sweep, pinned, plan_of, sweep_units
+from tickloop.services.sweep_run import UNIT
+from tickloop.services.sweep_units import run_sweep_unit, unit_from
 from tickloop.services.work import FitUnit, fit_units, run_fit_unit
 from tickloop.settings import load_settings
+
+MOST_UNITS = 256
+"""Tasks that one search is cut into at most; Airflow maps up to 1,024 (core.max_map_length)."""
 
 FINAL = (UsageError, OperatorError)
 """Errors that the same call gives again: no retry."""
@@ -99,6 +106,36 @@ def fill_history() -> dict[str, Any]:
 
         live_since_ms = ensure_history(app, app.settings.history, status, threading.Event())
         return {"live_since_ms": live_since_ms, **said}
+
+
+def pin_search() -> dict[str, Any]:
+    """Give the search of the DAG run's configuration, with what the home decides put into it."""
+    from airflow.sdk import get_current_context
+
+    with _told():
+        search = asked_search(get_current_context()["dag_run"].conf)
+        with _app() as app:
+            return pinned(app, search).as_dict()
+
+
+def sweep_unit_list(search: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the units of a search that were not run yet; none is no failure."""
+    with _told(), _app() as app:
+        return [unit.as_dict() for unit in sweep_units(app, search_from(search), MOST_UNITS, UNIT)]
+
+
+def sweep_unit(unit: dict[str, Any]) -> dict[str, Any]:
+    """Run the settings of one unit that have no row yet."""
+    with _told(), _app() as app:
+        return run_sweep_unit(app, unit_from(unit))
+
+
+def sweep_summary(search: dict[str, Any]) -> dict[str, Any]:
+    """Judge the best of all that a search has tried."""
+    with _told(), _app() as app:
+        found = judged_sweep(app, plan_of(app, search_from(search))).as_dict()
+    print(json.dumps(found, indent=2))  # noqa: T201 (Airflow shows it as the log of the task)
+    return {name: found[name] for name in ("verdict", "sweep", "trials", "trials_so_far", "best")}
 
 
 def clean() -> dict[str, Any]:

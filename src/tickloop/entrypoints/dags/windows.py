@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tickloop.domain.search import Search, search_from
 from tickloop.domain.window import Window, parse_window
-from tickloop.errors import WindowError
+from tickloop.errors import UsageError, WindowError
 from tickloop.services.due_step import Wish
 
 _KEY_OF_TIME = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:00(:00)?(Z|\+00:00)?$")
@@ -43,6 +44,25 @@ def wish_of(run_type: str) -> Wish:
     triggers runs its window as it is, as `tickloop run` does.
     """
     return Wish(is_repeated=run_type in ("manual", "backfill"), is_ordered=run_type != "manual")
+
+
+def asked_search(conf: Mapping[str, Any] | None) -> Search:
+    """Give the search that a DAG run's configuration describes: the fields of `Search`, the job's window as its text.
+
+    Raises:
+        UsageError: naming what is missing, unknown or out of range.
+    """
+    plain = dict(conf or {})
+    job = plain.get("job")
+    if not isinstance(job, Mapping):
+        raise UsageError(
+            'the configuration of the run has no "job"; valid: trigger it with {"job": {"market": "KRW-BTC",'
+            ' "window": "2024-01-02T00..2024-01-04T00", "strategy": "grid"}, "method": "random", "trials": 1000}'
+        )
+    if isinstance(text := job.get("window"), str):
+        window = _parsed('"window" of the job', text)
+        job = {**job, "window": [window.start_ms, window.end_ms]}
+    return search_from({**plain, "job": job})
 
 
 def key_of(window: Window) -> str:
