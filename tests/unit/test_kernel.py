@@ -8,7 +8,7 @@ import numba
 import pytest
 
 from tickloop.adapters.local import line_kernel
-from tickloop.domain import strategy
+from tickloop.domain import backtest_merge, backtest_shelf, strategy
 from tickloop.domain.kernel import ADAPTERS, RULES, kernel, rebound, stamp_of
 
 
@@ -35,6 +35,14 @@ def test_kernel_of_an_adapter_is_cached_under_the_stamp_of_all_adapters() -> Non
     stamp = line_kernel._make._cache._impl.locator.get_source_stamp()  # type: ignore[attr-defined]
 
     assert stamp == (stamp_of(RULES), stamp_of(ADAPTERS))
+
+
+def test_kernel_that_gives_arrays_counts_references_also_in_a_named_tuple() -> None:
+    """Its caller counts down what it gets: uncounted, memory would be given back while it is in use."""
+    assert backtest_shelf.book_of.targetoptions["_nrt"]  # type: ignore[attr-defined]
+    assert backtest_merge.ladders_of.targetoptions["_nrt"]  # type: ignore[attr-defined]
+    assert not backtest_shelf.share.targetoptions["_nrt"]  # type: ignore[attr-defined]
+    assert not strategy.wake.targetoptions["_nrt"]  # type: ignore[attr-defined]
 
 
 class _OutsideParams(NamedTuple):

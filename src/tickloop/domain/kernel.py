@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import hashlib
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
@@ -77,7 +79,20 @@ def _is_counting(function: Callable[..., Any]) -> bool:
 
 
 def _gives_arrays(function: Callable[..., Any]) -> bool:
-    return "NDArray" in str(function.__annotations__.get("return", "NDArray"))
+    return _names_arrays(str(function.__annotations__.get("return", "NDArray")), function.__globals__)
+
+
+def _names_arrays(annotation: str, names: Mapping[str, Any]) -> bool:
+    """Tell whether a type is an array, or a NamedTuple that holds one, however deep: whoever gets it counts it down."""
+    if "NDArray" in annotation:
+        return True
+    classes = [names.get(word) for word in re.findall(r"\w+", annotation)]
+    return any(
+        _names_arrays(str(field), vars(sys.modules[one.__module__]))
+        for one in classes
+        if isinstance(one, type) and hasattr(one, "_fields")
+        for field in one.__annotations__.values()
+    )
 
 
 def _compiler(compiled: Any) -> Callable[..., Any]:
