@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -57,13 +58,16 @@ def test_person_gets_the_verdict_first_and_a_row_for_each_fold(
     assert "valued at its last price after the fee of selling" in done.out
 
 
-def test_program_gets_one_json_object_and_the_equity_a_file(
+def test_program_gets_one_json_object_and_files_the_equity_and_the_page(
     home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The verdict stands first in it; nothing else is printed; the joined equity has every minute that was traded."""
     file = tmp_path / "equity.parquet"
 
-    done = command(capfd, monkeypatch, *change("--json", "--anchored", "--equity", str(file)), "--home", str(home))
+    page = tmp_path / "page.html"
+
+    more = ("--json", "--anchored", "--equity", str(file), "--html", str(page))
+    done = command(capfd, monkeypatch, *change(*more), "--home", str(home))
 
     found = json.loads(done.out)
     assert done.err == ""
@@ -75,6 +79,7 @@ def test_program_gets_one_json_object_and_the_equity_a_file(
     assert equity.height == 2 * DAY_MS // 60_000
     assert equity["equity"][-1] - found["budget_krw"] == pytest.approx(found["out_of_sample"]["profit_krw"], abs=1e-3)
     assert equity["fold"].n_unique() == 4
+    assert html.escape(found["verdict"]) in page.read_text(encoding="utf-8")
 
 
 def test_trials_stay_in_the_warehouse_and_count_for_the_next_search(
@@ -113,6 +118,7 @@ def test_trials_stay_in_the_warehouse_and_count_for_the_next_search(
         (("--grid", "fast=0,5"), ("parameter fast is named twice",)),
         (("--seed", "-1"), ("seed -1 is not valid",)),
         (("--permutations", "-5"), ("-5 permutations", "valid: 0 to 10,000")),
+        (("--html", "page.png"), ("page.png is no HTML file",)),
         (("--equity", "curve.png"), ("curve.png has another ending", ".csv, .parquet")),
         (("--market", "KRW-NONE"), ("KRW-NONE",)),
         (("--strategy", "fly"), ("strategy 'fly' is not known",)),

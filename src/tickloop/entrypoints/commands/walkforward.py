@@ -14,6 +14,7 @@ from tickloop.entrypoints.commands.backtests import (
     AllowUnknown,
     Budget,
     FillModelName,
+    HtmlFile,
     Latency,
     ModelName,
     ModeText,
@@ -82,6 +83,7 @@ def walkforward(
     budget: Budget = None,
     allow_unknown: AllowUnknown = False,
     equity: EquityFile = None,
+    html: HtmlFile = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,6 +93,8 @@ def walkforward(
     from tickloop.domain.search import Method, Search
     from tickloop.domain.trials import objectives_of
     from tickloop.entrypoints.commands.walkforward_text import walkforward_lines
+    from tickloop.entrypoints.report.walkforward import walkforward_page
+    from tickloop.entrypoints.report.write import check_page
     from tickloop.services.walkforward import run_walkforward
     from tickloop.settings import load_settings
 
@@ -106,9 +110,12 @@ def walkforward(
     )
     search = Search(job, tuple(grid or ()), cast("Method", method), trials, seed, objectives_of(objective))
     check_file(equity, _EQUITY_FILES)
+    check_page(html)
     with open_app(load_settings(home)) as app:
         found = run_walkforward(app, search, plan, permutations=permutations, report=progress(as_json))
     write_orders(equity, found.equity())
+    if html is not None:
+        html.write_text(walkforward_page(found), encoding="utf-8")
     if as_json:
         print_json(found.as_dict())
         return
