@@ -101,7 +101,8 @@ class PurseReplay:
         Raises:
             StrategyError, UsageError: as `run_ticks`.
         """
-        books = None if depths is None else [depth_for(self._model, one) for one in depths]
+        given: Sequence[Depth | None] = depths or [None] * len(tapes)
+        books = [depth_for(self._model, one) for one in given]
         for parts in _spans_of(tapes):
             self._take_terms(parts)
             self._feed(_chunk_of(parts, forecasts, books))
@@ -198,12 +199,10 @@ def _spans_of(tapes: Sequence[Tape]) -> Iterator[list[Tape]]:
         yield [part_of(tape, low, high) for tape in tapes]
 
 
-def _chunk_of(
-    tapes: Sequence[Tape], forecasts: Sequence[ForecastSeries], depths: Sequence[Depth | None] | None
-) -> Chunk:
+def _chunk_of(tapes: Sequence[Tape], forecasts: Sequence[ForecastSeries], depths: Sequence[Depth | None]) -> Chunk:
     start = min(int(tape.ts_ms[0]) for tape in tapes if len(tape.ts_ms))
     end = max(int(tape.ts_ms[-1]) for tape in tapes if len(tape.ts_ms)) + 1
-    needed = [depth for depth in depths or () if depth is not None]
+    needed = [depth for depth in depths if depth is not None]
     return Chunk(
         ts=joined([tape.ts_ms for tape in tapes]),
         price=joined([tape.price for tape in tapes]),
