@@ -45,6 +45,29 @@ def test_kernel_that_gives_arrays_counts_references_also_in_a_named_tuple() -> N
     assert not strategy.wake.targetoptions["_nrt"]  # type: ignore[attr-defined]
 
 
+def _steps(until: int) -> int:
+    """Ask `_one_more` with a counter that begins as a literal."""
+    count = 0
+    while count < until:
+        count = _one_more(count)
+    return count
+
+
+@kernel
+def _one_more(count: int) -> int:
+    return count + 1
+
+
+def test_kernel_that_compiled_code_calls_is_compiled_once_and_can_be_called_from_python() -> None:
+    """A literal is taken for its type; the copy without Python's door is another one than Python calls."""
+    assert kernel(_steps)(3) == 3
+    assert len(_one_more.inner.signatures) == 1  # type: ignore[attr-defined]
+    assert _one_more.signatures == []  # type: ignore[attr-defined]
+
+    assert _one_more(1) == 2
+    assert len(_one_more.signatures) == 1  # type: ignore[attr-defined]
+
+
 class _OutsideParams(NamedTuple):
     order_krw: float = 6_000.0
     fee_rate: float = 0.0005
