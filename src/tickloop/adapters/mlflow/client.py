@@ -21,6 +21,7 @@ def import_quietly(load: Callable[[], T]) -> T:
         MissingExtraError: MLflow, or what it needs, is not installed.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read once, while it is imported
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"  # a bar for a file of some kilobytes is noise
     try:
         loaded = load()
     except ImportError as exc:
