@@ -1,4 +1,4 @@
-"""A home with two hours of one market, for back-tests by the command: bars, trades and a settled ledger."""
+"""A home with two hours of two markets, for back-tests by the command: bars, trades and a settled ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tickloop.domain.window import HOUR_MS, MINUTE_MS
 from tickloop.entrypoints.cli import main
 from tickloop.settings import load_settings
 
-MARKET = "KRW-BTC"
+MARKET, OTHER = "KRW-BTC", "KRW-ETH"
 START = 1_705_881_600_000  # 2024-01-22T00:00Z
 WINDOW = "2024-01-22T00..2024-01-22T02"
 MINUTES = 2 * HOUR_MS // MINUTE_MS
@@ -31,10 +31,11 @@ class Done(NamedTuple):
     err: str
 
 
-def price_of(minute: int) -> float:
+def price_of(market: str, minute: int) -> float:
     """Give a saw of four steps up and four down, 0.4 % a step: what any strategy of crossings or dips trades."""
     step = minute % 8
-    return 50_000_000.0 + 200_000.0 * (step if step < 4 else 8 - step)
+    level = 50_000_000.0 if market == MARKET else 2_500_000.0
+    return level + level * 0.004 * (step if step < 4 else 8 - step)
 
 
 def make_home(folder: Path, states: Mapping[int, str] | None = None, *, settings: str = "") -> Path:
@@ -44,10 +45,11 @@ def make_home(folder: Path, states: Mapping[int, str] | None = None, *, settings
     if settings:
         (folder / "tickloop.toml").write_text(settings, encoding="utf-8")
     with open_app(load_settings(folder)) as app:
-        app.warehouse.upsert(TRADE, trade_frame(_trades()))
-        app.warehouse.upsert(BAR_1M, _frame(BAR_1M, [_bar(minute, states) for minute in range(MINUTES)]))
-        ledger = [_ledger(minute, states) for minute in range(MINUTES) if states.get(minute) != "absent"]
-        app.warehouse.upsert(LEDGER, _frame(LEDGER, ledger))
+        for market in (MARKET, OTHER):
+            app.warehouse.upsert(TRADE, trade_frame(_trades(market)))
+            app.warehouse.upsert(BAR_1M, _frame(BAR_1M, [_bar(market, minute, states) for minute in range(MINUTES)]))
+            ledger = [_ledger(market, minute, states) for minute in range(MINUTES) if states.get(minute) != "absent"]
+            app.warehouse.upsert(LEDGER, _frame(LEDGER, ledger))
     return folder
 
 
@@ -61,28 +63,29 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     return Done(int(ended.value.code or 0), out, err)
 
 
-def _trades() -> list[Trade]:
+def _trades(market: str) -> list[Trade]:
     times = [START + minute * MINUTE_MS + 5_000 * part for minute in range(MINUTES) for part in range(12)]
     return [
-        Trade(MARKET, ts, ts, ts * 10**6, ts * 10**6, price_of((ts - START) // MINUTE_MS), 1_000, Side.BUY, Change.RISE)
+        Trade(market, ts, ts, ts * 10**6, ts * 10**6, price, 1_000, Side.BUY, Change.RISE)
         for ts in times
+        for price in [price_of(market, (ts - START) // MINUTE_MS)]
     ]
 
 
-def _bar(minute: int, states: Mapping[int, str]) -> dict[str, object]:
-    price = price_of(minute)
+def _bar(market: str, minute: int, states: Mapping[int, str]) -> dict[str, object]:
+    price = price_of(market, minute)
     state = states.get(minute, "verified")
     return {
-        "market": MARKET, "ts_open": START + minute * MINUTE_MS, "open": price, "high": price, "low": price,
+        "market": market, "ts_open": START + minute * MINUTE_MS, "open": price, "high": price, "low": price,
         "close": price, "vwap": price, "mean_price": price, "volume": 1.0, "notional": price, "trades": 12,
         "buy_volume": 1.0, "sell_volume": 0.0, "change_mode": "RISE",
         "state": "unknown" if state == "absent" else state,
     }  # fmt: skip
 
 
-def _ledger(minute: int, states: Mapping[int, str]) -> dict[str, object]:
+def _ledger(market: str, minute: int, states: Mapping[int, str]) -> dict[str, object]:
     return {
-        "market": MARKET, "minute": START + minute * MINUTE_MS, "state": states.get(minute, "verified"),
+        "market": market, "minute": START + minute * MINUTE_MS, "state": states.get(minute, "verified"),
         "reason": None, "our_volume": 1.0, "candle_volume": 1.0, "trades": 12, "is_rounded": False,
     }  # fmt: skip
 

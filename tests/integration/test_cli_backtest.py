@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import tickloop
-from backtest_home import MARKET, MINUTES, WINDOW, Done, command, make_home
+from backtest_home import MARKET, MINUTES, OTHER, WINDOW, Done, command, make_home
 from tickloop.bootstrap import open_app
 from tickloop.domain.backtest_result import WITHHELD
-from tickloop.domain.tables import BAR_1M
+from tickloop.domain.tables import BAR_1M, TRIAL
+from tickloop.domain.trials import Figures, Trial
 from tickloop.domain.window import parse_window
+from tickloop.services.trials import rows_of
 from tickloop.settings import load_settings
 
 CROSS = ("--strategy", "sma_cross", "--set", "fast=2", "--set", "slow=5")
@@ -153,6 +157,44 @@ def test_page_is_written_with_the_verdict_and_the_figures(backtest: Tickloop, tm
     page = path.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert escape(found["verdict"], quote=False) in page
+
+
+@pytest.mark.parametrize("mode", ["bars", "ticks"])
+def test_two_markets_share_one_purse(backtest: Tickloop, tmp_path: Path, mode: str) -> None:
+    """With cash for one order and a half, what one market spends the other has not; alone each trades more."""
+    told = (*CROSS, "--mode", mode, "--budget", "9000", "--json")
+    path = tmp_path / "orders.csv"
+
+    alone = answer(backtest(*told))
+    found = answer(backtest(*told, "--market", OTHER, "--orders", str(path)))
+    text = backtest(*told[:-1], "--market", OTHER).out
+
+    with path.open(encoding="utf-8") as file:
+        markets = [row["market"] for row in csv.DictReader(file)]
+    assert [row["market"] for row in found["markets"]] == [MARKET, OTHER]
+    assert len(markets) == found["orders"] == sum(row["orders"] for row in found["markets"])
+    assert found["profit_krw"] == pytest.approx(sum(row["profit_krw"] for row in found["markets"]), abs=1e-3)
+    assert found["orders"] < 2 * alone["orders"]
+    assert found["verdict"] == text.splitlines()[0]
+    shown = [line.split() for line in text.splitlines() if line.startswith("  KRW-")]
+    assert [(row[0], row[1]) for row in shown] == [
+        (row["market"], f"{row['profit_krw']:+,.2f}") for row in found["markets"]
+    ]
+
+
+def test_settings_that_searches_tried_before_count_against_a_result(home: Path, backtest: Tickloop) -> None:
+    """A choice among them is not free: the judgement is that of the best of as many."""
+    before = answer(backtest(*CROSS, "--json"))["judgement"]["choice"]["trials"]
+    one = Trial(0, {"fast": 2.0}, Figures(1.0, 0.1, 0.0, 0.5, 1, 2, 0, 1.0, 1.0), np.ones(96))
+    other = replace(one, number=1)
+    window = parse_window(WINDOW)
+    told = {"sweep": "s", "strategy": "sma_cross", "config": "c", "setting": ["a", "b"]}
+    with open_app(load_settings(home)) as app:
+        app.warehouse.upsert(TRIAL, rows_of([one, other], MARKET, window, **told))
+
+    after = answer(backtest(*CROSS, "--json"))["judgement"]["choice"]["trials"]
+
+    assert (before, after) == (1, 3)
 
 
 @pytest.mark.parametrize("mode", ["bars", "ticks"])

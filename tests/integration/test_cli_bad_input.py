@@ -209,6 +209,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--strategy", "sma_cross", "--orders", "{folder}/none/orders.csv"), 2, ("none/orders.csv cannot be",)),
         (("--strategy", "sma_cross", "--html", "{folder}/page.txt"), 2, ("page.txt", ".html")),
         (("--strategy", "sma_cross", "--html", "{folder}/none/page.html"), 2, ("none/page.html cannot be",)),
+        (("--strategy", "sma_cross", "--market", "KRW-ETH", "--html", "{folder}/p.html"), 2, ("draws one market",)),
         (("--replay", "last"), 2, ("takes markets and time from the session",)),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _LABEL = 24
@@ -23,6 +23,9 @@ def backtest_lines(summary: Mapping[str, Any], verdict: str, window: str) -> Ite
         yield title
         for label, text in rows.items():
             yield f"  {label:<{_LABEL}}{text}"
+    if markets := summary.get("markets"):
+        yield ""
+        yield from _market_lines(markets)
     if found := notes(summary):
         yield ""
         yield "To know"
@@ -59,6 +62,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         )
     if not summary["rules_confirmed"]:
         found.append("a price unit of this time is not confirmed by a source")
+    if without := summary.get("fills_without_depth"):
+        found.append(f"{_count(without, 'fill')} met no recorded order book, and counted one tick against us")
     if waited := summary["waited_unsellable"]:
         found.append(f"{_count(waited, 'lot')} had to wait, too small to be sent when held long enough")
     return found
@@ -85,6 +90,8 @@ def _profit(summary: Mapping[str, Any]) -> dict[str, str]:
 
 def _trades(summary: Mapping[str, Any]) -> dict[str, str]:
     filled = f"{summary['buys']:,} buys, {summary['sells']:,} sells, {summary['no_fill']:,} without fill"
+    if partial := summary.get("partial"):
+        filled += f", {partial:,} filled in part"
     rows = {"orders": f"{summary['orders']:,}  ({filled})", "round trips": f"{summary['trades']:,}"}
     if summary["profit_krw"] is None:
         return rows | {"win rate": _WITHHELD, "profit factor": _WITHHELD}
@@ -110,8 +117,19 @@ def _costs(summary: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _krw(amount: float | None) -> str:
-    return "none" if amount is None else f"{amount:+,.2f}"
+def _market_lines(markets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Give a table of what each market did to the purse."""
+    yield f"{'Markets':<12}{'profit':>14}{'closed':>14}{'fees':>12}{'round trips':>14}{'open lots':>11}"
+    for row in markets:
+        profit, closed = (
+            _WITHHELD if row[name] is None else _krw(row[name]) for name in ("profit_krw", "realized_krw")
+        )
+        counts = f"{row['fees_krw']:>12,.2f}{row['trades']:>14,}{row['open_lots']:>11,}"
+        yield f"  {row['market']:<10}{profit:>14}{closed:>14}{counts}"
+
+
+def _krw(amount: float | None, none: str = "none") -> str:
+    return none if amount is None else f"{amount:+,.2f}"
 
 
 def _are(number: int) -> str:

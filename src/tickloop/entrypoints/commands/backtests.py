@@ -15,7 +15,12 @@ from tickloop.errors import UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+    from tickloop.bootstrap import App
     from tickloop.domain.backtest_job import Job
+    from tickloop.domain.backtest_result import BacktestResult
+    from tickloop.domain.judgement import Judgement
+    from tickloop.domain.purse_result import PurseResult
+    from tickloop.domain.verdict import Path as TapePath
 
 _ORDER_FILES = (".csv", ".parquet")
 _PAGES = (".html", ".htm")
@@ -77,37 +82,58 @@ def backtest(
             raise UsageError("--replay takes markets and time from the session; valid: without --market and --window")
         replay_session(replay, home, as_json=as_json)
         return
+    from tickloop.bootstrap import open_app
+    from tickloop.entrypoints.commands.backtest_text import backtest_lines
+    from tickloop.entrypoints.commands.judgement_text import judgement_lines
+    from tickloop.settings import load_settings
+
     if not market or window is None:
         raise UsageError("--market or --window is missing; valid: both, or --replay SESSION")
     jobs = jobs_of(market, window, strategy, preset, values, mode, model, fill_model, latency_ms, budget, allow_unknown)
     check_file(orders, _ORDER_FILES)
     check_file(html, _PAGES)
-    _one(jobs[0], orders, html, home, as_json=as_json)
+    with open_app(load_settings(home)) as app:
+        result, judgement = _one(app, jobs[0], html) if len(jobs) == 1 else _purse(app, jobs, html)
+    write_orders(orders, result.orders)
+    summary, verdict, span = result.summary(), judgement.verdict.text, str(jobs[0].window)
+    if as_json:
+        print_json({"verdict": verdict, "window": span, **summary, "judgement": judgement.as_dict()})
+        return
+    for line in (*backtest_lines(summary, verdict, span), "", *judgement_lines(judgement.as_dict())):
+        typer.echo(line)
 
 
-def _one(job: Job, orders: Path | None, html: Path | None, home: Path | None, *, as_json: bool) -> None:
-    """Run a job and show it; what is written is written before anything is printed."""
-    from tickloop.bootstrap import open_app
-    from tickloop.entrypoints.commands.backtest_text import backtest_lines
+def _one(app: App, job: Job, html: Path | None) -> tuple[BacktestResult, Judgement]:
     from tickloop.services.backtest_run import run_whole
     from tickloop.services.honesty import judged
-    from tickloop.settings import load_settings
 
-    with open_app(load_settings(home)) as app:
-        run = run_whole(app, job)
-        judgement = judged(run.inputs, *run.chosen, run.result)
-        if html is not None:
-            from tickloop.entrypoints.report.write import write_page
+    run = run_whole(app, job)
+    judgement = judged(run.inputs, *run.chosen, run.result, trials=_trials(app, [job]))
+    if html is not None:
+        from tickloop.entrypoints.report.write import write_page
 
-            with _written(html):
-                write_page(html, app, job.window, run.inputs, run.result, judgement)
-    write_orders(orders, run.result.orders)
-    summary, verdict = run.result.summary(), judgement.verdict.text
-    if as_json:
-        print_json({"verdict": verdict, "window": str(job.window), **summary, "judgement": judgement.as_dict()})
-        return
-    for line in backtest_lines(summary, verdict, str(job.window)):
-        typer.echo(line)
+        with _written(html):
+            write_page(html, app, job.window, run.inputs, run.result, judgement)
+    return run.result, judgement
+
+
+def _purse(app: App, jobs: Sequence[Job], html: Path | None) -> tuple[PurseResult, Judgement]:
+    from tickloop.domain.judgement import judge
+    from tickloop.domain.track import track_of
+    from tickloop.services.backtest_purse import run_purse
+
+    if html is not None:
+        raise UsageError(f"--html {html} draws one market, and {len(jobs)} are given; valid: one --market")
+    result = run_purse(app, jobs)
+    path: TapePath = "invented" if result.total.is_withheld else "bars" if jobs[0].mode == "bars" else "recorded"
+    return result, judge(track_of(result.total, path), trials=_trials(app, jobs))
+
+
+def _trials(app: App, jobs: Sequence[Job]) -> int:
+    """Count the settings that searches tried on this market and time, and this one: a choice among them is not free."""
+    from tickloop.services.trials import trials_so_far
+
+    return 1 + max(trials_so_far(app, job.market, job.window) for job in jobs)
 
 
 def jobs_of(
