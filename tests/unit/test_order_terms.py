@@ -56,6 +56,18 @@ def test_fee_is_that_of_the_fill(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fees.tolist() == pytest.approx([0.0005, 0.001], rel=1e-12)
 
 
+def test_change_that_no_trade_has_seen_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes within one silence: the second holds at the next trade."""
+    changes = [(1_400, {"fee_rate": Decimal("0.01")}), (1_500, {"fee_rate": Decimal("0.001")})]
+    _changing(monkeypatch, *changes)
+    tape = _tape((1_000, 50e6), (1_300, 50e6), (61_200, 50e6), (61_500, 50e6))
+
+    book = run_ticks(tape, _forecasts(), SEED2023, SPREAD, 50_000.0)
+
+    fees = book.orders["fee"][:2] / book.orders["funds"][:2]
+    assert fees.tolist() == pytest.approx([0.0005, 0.001], rel=1e-12)
+
+
 def test_fee_set_on_purpose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the sensitivity of a profit to fees is asked for."""
     _changing(monkeypatch, (1_200, {"fee_rate": Decimal("0.001")}))
