@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain.kernel import scanner
+from tickloop.domain.kernel import kernel
 from tickloop.domain.tape import ForecastSeries, Tape
 from tickloop.domain.window import MINUTE_MS
 
@@ -86,7 +86,7 @@ def _changes(ts: NDArray[np.int64], forecasts: ForecastSeries) -> tuple[NDArray[
     return changes[is_inside], values[first][is_inside]
 
 
-@scanner
+@kernel
 def first_trade_at(ts: NDArray[np.int64], at: int, end: int, until: int) -> int:
     """Give the first place in [at, end) whose time is not before `until`, or `end`: doubling steps, then halves."""
     step = 1
@@ -104,7 +104,7 @@ def first_trade_at(ts: NDArray[np.int64], at: int, end: int, until: int) -> int:
     return low
 
 
-@scanner
+@kernel
 def first_outside(
     price: NDArray[np.float64],
     block_low: NDArray[np.float64],
