@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import START_MS
-from tickloop.domain.bars import bars_from_candles, build_bars, candle_frame, trade_frame
+from tickloop.domain.bars import bars_from_candles, bars_of_trades, build_bars, candle_frame, trade_frame
 from tickloop.domain.market import Candle, Change, Side, Trade
 from tickloop.domain.tables import BAR_1M, CANDLE, TRADE, TRADE_ORDER
 from tickloop.errors import DataError, UnsortedTradesError
@@ -161,6 +162,26 @@ def test_shuffled_chunks_give_the_bars_of_the_whole_and_keep_its_volume(trades: 
     assert bars["trades"].sum() == len(trades)
     assert sum(round(volume * 1e8) for volume in bars["volume"]) == sum(one.qty_e8 for one in trades)
     assert ((bars["vwap"] >= bars["low"] * (1 - 1e-12)) & (bars["vwap"] <= bars["high"] * (1 + 1e-12))).all()
+
+
+@given(TRADES, st.randoms(use_true_random=False))
+def test_trades_of_a_stream_give_the_bars_of_their_frame_in_any_order(trades: list[Trade], random: Any) -> None:
+    """The short way is the same arithmetic."""
+    shuffled = [replace(one, side=random.choice(list(Side)), change=random.choice(list(Change))) for one in trades]
+    whole = build_bars(trade_frame(shuffled))
+    random.shuffle(shuffled)
+
+    assert bars_of_trades(shuffled).equals(whole)
+
+
+def test_trades_of_a_stream_that_cannot_be_are_refused_as_in_a_frame() -> None:
+    """A price of 0, and trades of two markets."""
+    good = trade(0, 100.0, 1)
+
+    with pytest.raises(DataError, match="price is 0"):
+        bars_of_trades([good, replace(good, price=0.0)])
+    with pytest.raises(DataError, match="one market at a time"):
+        bars_of_trades([good, replace(good, market="KRW-ETH")])
 
 
 def test_a_bar_from_a_candle_is_null_where_a_candle_does_not_tell() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ _OPEN, _HIGH, _LOW, _CLOSE, _NOTIONAL, _PRICE_SUM = range(6)
 _TS_OPEN, _TRADES, _VOLUME, _BUY_VOLUME, _CHANGES = range(5)  # three counters from _CHANGES on: FALL, EVEN, RISE
 _CHANGE_KINDS = len(Change)
 
-_BUY = list(Side).index(Side.BUY)
+_BUY, _SELL = list(Side).index(Side.BUY), list(Side).index(Side.SELL)
+_CHANGE_CODES = {change.value: code for code, change in enumerate(Change)}
+_TRADE_ORDER = attrgetter("ts_event_ms", "arrival", "trade_id")
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -43,15 +46,31 @@ def build_bars(trades: pl.DataFrame) -> pl.DataFrame:
     if trades.is_empty():
         return BAR_1M.empty()
     _require_one_market(trades)
-    ts, price, qty, side, change = _arrays(trades)
-    # A sorted stream opens at most one bar for each minute of its span, and never more than it has trades.
-    capacity = min(len(ts), int(ts.max() - ts.min()) // MINUTE_MS + 2)
-    floats = np.zeros((6, capacity))
-    ints = np.zeros((_CHANGES + _CHANGE_KINDS, capacity), dtype=np.int64)
-    count, bad_row = _fold(ts, price, qty, side, change, floats, ints)
+    bars, bad_row = _folded(str(trades["market"][0]), _arrays(trades))
     if bad_row >= 0:
         _refuse(trades, bad_row)
-    return _frame(str(trades["market"][0]), floats[:, :count], ints[:, :count])
+    return bars
+
+
+def bars_of_trades(trades: Sequence[Trade]) -> pl.DataFrame:
+    """Give `build_bars(trade_frame(trades))` without the frame: three times as fast for some minutes of a stream."""
+    if not trades:
+        return BAR_1M.empty()
+    ordered = sorted(trades, key=_TRADE_ORDER)
+    buyer = Side.BUY  # looked up once: members of an enum are found slowly
+    columns = (
+        np.array([trade.ts_event_ms for trade in ordered], np.int64),
+        np.array([trade.price for trade in ordered], np.float64),
+        np.array([trade.qty_e8 for trade in ordered], np.int64),
+        np.array([_BUY if trade.side is buyer else _SELL for trade in ordered], np.uint8),
+        np.array([_CHANGE_CODES[trade.change._value_] for trade in ordered], np.uint8),
+    )
+    for column in columns:
+        column.flags.writeable = False
+    bars, bad_row = _folded(ordered[0].market, columns)
+    if bad_row >= 0 or len({trade.market for trade in ordered}) > 1:
+        return build_bars(trade_frame(ordered))  # which says what is wrong
+    return bars
 
 
 def bars_from_candles(candles: pl.DataFrame) -> pl.DataFrame:
@@ -81,7 +100,7 @@ def bars_from_candles(candles: pl.DataFrame) -> pl.DataFrame:
 
 def trade_frame(trades: Sequence[Trade]) -> pl.DataFrame:
     """Lay trades out as a TRADE frame in trade order: (ts_event, arrival, trade_id)."""
-    ordered = sorted(trades, key=lambda trade: (trade.ts_event_ms, trade.arrival, trade.trade_id))
+    ordered = sorted(trades, key=_TRADE_ORDER)
     columns = {
         "market": [trade.market for trade in ordered],
         "trade_id": [trade.trade_id for trade in ordered],
@@ -149,6 +168,19 @@ def _fold(
             ints[_BUY_VOLUME, bar] += qty[row]
         ints[_CHANGES + change[row], bar] += 1
     return bar + 1, -1
+
+
+def _folded(market: str, columns: tuple[NDArray[Any], ...]) -> tuple[pl.DataFrame, int]:
+    """Give the bars of read-only columns in trade order, and the first row that is not acceptable or -1."""
+    ts, price, qty, side, change = columns
+    # A sorted stream opens at most one bar for each minute of its span, and never more than it has trades.
+    capacity = min(len(ts), int(ts.max() - ts.min()) // MINUTE_MS + 2)
+    floats = np.zeros((6, capacity))
+    ints = np.zeros((_CHANGES + _CHANGE_KINDS, capacity), dtype=np.int64)
+    count, bad_row = _fold(ts, price, qty, side, change, floats, ints)
+    if bad_row >= 0:
+        return BAR_1M.empty(), bad_row
+    return _frame(market, floats[:, :count], ints[:, :count]), -1
 
 
 def _arrays(trades: pl.DataFrame) -> tuple[NDArray[Any], ...]:

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from tickloop.domain.bars import bars_from_candles, build_bars, trade_frame
+from tickloop.domain.bars import bars_from_candles, bars_of_trades
 from tickloop.domain.market import Trade
 from tickloop.domain.tables import BAR_1M
 from tickloop.domain.window import MINUTE_MS
 
 PRINT_DELAY_MS = 1_000
 """A trade is printed at most this long after it happened: a stream that broke may miss trades from before the break."""
+
+
+_NO_MINUTE = -1
 
 
 class RecentBars:
@@ -40,6 +43,9 @@ class RecentBars:
         self._closed_before: int | None = None
         self._is_connected = False
         self._last: Trade | None = None
+        self._minute = _NO_MINUTE
+        self._minute_ids: set[int] = set()
+        self._minute_trades: list[Trade] | None = None
 
     @property
     def closed_before_ms(self) -> int | None:
@@ -58,18 +64,19 @@ class RecentBars:
 
     def add(self, trade: Trade) -> bool:
         """Keep one trade for its minute; False when it is known, or its minute is closed (both are counted)."""
-        minute = trade.ts_event_ms - trade.ts_event_ms % MINUTE_MS
-        ids = self._ids.setdefault(minute, set())
-        if trade.trade_id in ids:
+        ts_ms, last = trade.ts_event_ms, self._last
+        if ts_ms - ts_ms % MINUTE_MS != self._minute:
+            self._enter(ts_ms - ts_ms % MINUTE_MS)
+        if trade.trade_id in self._minute_ids:
             self.duplicates += 1
             return False
-        ids.add(trade.trade_id)
-        if self._last is None or _order(trade) > _order(self._last):
+        self._minute_ids.add(trade.trade_id)
+        if last is None or ts_ms > last.ts_event_ms or (ts_ms == last.ts_event_ms and _order(trade) > _order(last)):
             self._last = trade
-        if self._closed_before is not None and minute < self._closed_before:
+        if self._minute_trades is None:
             self.late += 1
             return False
-        self._open.setdefault(minute, []).append(trade)
+        self._minute_trades.append(trade)
         return True
 
     def lost(self, since_ms: int | None, until_ms: int) -> None:
@@ -94,9 +101,9 @@ class RecentBars:
         oldest = before_ms - self._capacity * MINUTE_MS
         if not self._is_connected:
             self._lost.update(range(max(self._first_open(before_ms), oldest), before_ms, MINUTE_MS))
-        whole = [minute for minute in sorted(self._open) if minute < before_ms and minute not in self._lost]
+        whole = [at for at in sorted(self._open) if at < before_ms and at not in self._lost and self._open[at]]
         if whole:
-            self._merge(build_bars(trade_frame([trade for minute in whole for trade in self._open[minute]])))
+            self._merge(bars_of_trades([trade for minute in whole for trade in self._open[minute]]))
         self._settle_before(before_ms)
         self._lost = {minute for minute in self._lost if minute >= oldest}
         self._ids = {minute: ids for minute, ids in self._ids.items() if minute >= oldest}
@@ -124,7 +131,7 @@ class RecentBars:
         minutes = sorted(self._open)
         if not minutes:
             return BAR_1M.empty()
-        return build_bars(trade_frame([trade for minute in minutes for trade in self._open[minute]]))
+        return bars_of_trades([trade for minute in minutes for trade in self._open[minute]])
 
     def last_price(self) -> float | None:
         """Give the price of the newest trade, else the close of the newest bar; None when neither is there."""
@@ -136,11 +143,22 @@ class RecentBars:
         """Give the event time of the newest trade of the stream."""
         return None if self._last is None else self._last.ts_event_ms
 
+    def _enter(self, minute: int) -> None:
+        """Keep at hand what `add` needs of a minute, until `_leave`: most trades are of the minute of the last one."""
+        self._minute = minute
+        self._minute_ids = self._ids.setdefault(minute, set())
+        is_closed = self._closed_before is not None and minute < self._closed_before
+        self._minute_trades = None if is_closed else self._open.setdefault(minute, [])
+
+    def _leave(self) -> None:
+        self._minute = _NO_MINUTE
+
     def _first_open(self, ts_ms: int) -> int:
         """Give the first minute that is not closed: at the latest that of `ts_ms` when none was closed yet."""
         return self._closed_before if self._closed_before is not None else min([_minute_of(ts_ms), *self._open])
 
     def _settle_before(self, before_ms: int) -> None:
+        self._leave()
         self._closed_before = max(before_ms, self._closed_before or before_ms)
         self._open = {minute: trades for minute, trades in self._open.items() if minute >= before_ms}
 
