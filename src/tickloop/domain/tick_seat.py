@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tickloop.domain import fills, rules
-from tickloop.domain.fills import FILL_WINDOW_MS, bought_e8, funds_of
-from tickloop.domain.kernel import scanner, uncounted
+from tickloop.domain.fills import FILL_WINDOW_MS, bought_e8, funds_of, price_against
+from tickloop.domain.kernel import kernel
 from tickloop.domain.market import QTY_UNITS
 from tickloop.domain.rules import LadderTable
 from tickloop.domain.strategy import FOREVER, NEVER, SELL, Params, is_due
@@ -33,9 +32,6 @@ _PURSE_DTYPE = np.dtype(
         ("drawdown", "f8"),
     ]
 )
-
-_tick_at = uncounted(rules.tick_at)
-_price_against = uncounted(fills.price_against, tick_at=_tick_at)
 
 
 class Seat(NamedTuple):
@@ -65,7 +61,7 @@ def seat_for(most_lots: int) -> Seat:
     )
 
 
-@scanner
+@kernel
 def clear(seat: Seat, cash: float) -> None:
     """Begin anew."""
     purse = seat.purse[0]
@@ -76,7 +72,7 @@ def clear(seat: Seat, cash: float) -> None:
     purse["fees"] = purse["turnover"] = purse["drawdown"] = 0.0
 
 
-@scanner
+@kernel
 def held_e8(seat: Seat) -> int:
     """Give the quantity of all lots in 1e-8."""
     held = 0
@@ -85,15 +81,27 @@ def held_e8(seat: Seat) -> int:
     return held
 
 
-@scanner
+@kernel
 def value_of(held: int, price: float, fee_rate: float) -> float:
     """Give what a quantity in 1e-8 is worth after the fee of selling."""
     return held * price / _E8 * (1.0 - fee_rate)
 
 
-@scanner
-def mark(minute_at: NDArray[np.int64], minute_close: NDArray[np.float64], at: int, fee_rate: float, seat: Seat) -> None:
-    """Value what is held at the ends of the minutes before the one of trade `at`; nothing has changed in them."""
+@kernel
+def mark(
+    minute_at: NDArray[np.int64],
+    minute_close: NDArray[np.float64],
+    part: NDArray[np.int64],
+    at: int,
+    fee_rate: float,
+    seat: Seat,
+    ends: NDArray[np.float64],
+) -> None:
+    """Value what is held at the ends of the minutes before the one of trade `at`; nothing has changed in them.
+
+    Args:
+        part: which part of the time each minute lies in; its last one leaves its equity in `ends`.
+    """
     purse = seat.purse[0]
     cash, held = purse["cash"], held_e8(seat)
     minute, peak, drawdown = purse["minute"], purse["peak"], purse["drawdown"]
@@ -101,13 +109,14 @@ def mark(minute_at: NDArray[np.int64], minute_close: NDArray[np.float64], at: in
         equity = cash + value_of(held, minute_close[minute], fee_rate)
         peak = max(peak, equity)
         drawdown = max(drawdown, peak - equity)
+        ends[part[minute]] = equity
         minute += 1
     if held > 0:
         purse["held"] += minute - purse["minute"]
     purse["minute"], purse["peak"], purse["drawdown"] = minute, peak, drawdown
 
 
-@scanner
+@kernel
 def send(seat: Seat, params: Params, action: int, latency_ms: int, now: int, price: float) -> None:
     """Put an order on its way; a sell takes the lots along that are due at this trade."""
     purse = seat.purse[0]
@@ -121,21 +130,21 @@ def send(seat: Seat, params: Params, action: int, latency_ms: int, now: int, pri
         purse["last_buy_ms"] = now
 
 
-@scanner
+@kernel
 def resolve(seat: Seat, params: Params, ladders: LadderTable, ticks_against: int, now: int, price: float) -> None:
     """Fill, or give up, the orders that this trade is the first to reach; a buy was decided first."""
     purse = seat.purse[0]
     if purse["buy_at"] <= now:
         if now - purse["buy_at"] <= FILL_WINDOW_MS:
-            _buy(seat, params, now, _price_against(ladders, price, now, ticks_against))
+            _buy(seat, params, now, price_against(ladders, price, now, ticks_against))
         purse["buy_at"] = FOREVER
     if purse["sell_at"] <= now:
         if now - purse["sell_at"] <= FILL_WINDOW_MS:
-            _sell(seat, params, _price_against(ladders, price, now, -ticks_against))
+            _sell(seat, params, price_against(ladders, price, now, -ticks_against))
         purse["sell_at"] = FOREVER
 
 
-@scanner
+@kernel
 def _buy(seat: Seat, params: Params, now: int, price: float) -> None:
     purse = seat.purse[0]
     lot = purse["lots"]
@@ -151,7 +160,7 @@ def _buy(seat: Seat, params: Params, now: int, price: float) -> None:
     purse["fees"] += fee
 
 
-@scanner
+@kernel
 def _sell(seat: Seat, params: Params, price: float) -> None:
     """Sell the lots that are leaving, at one price; the others keep their order."""
     purse = seat.purse[0]

@@ -13,9 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tickloop.domain import strategy
 from tickloop.domain.fills import FillModel
-from tickloop.domain.kernel import scanner, threaded, uncounted
+from tickloop.domain.kernel import kernel, threaded
 from tickloop.domain.order_terms import check_one_term
 from tickloop.domain.rules import LadderTable, ladder_table
 from tickloop.domain.strategy import (
@@ -25,6 +24,7 @@ from tickloop.domain.strategy import (
     NOTHING,
     SELL_IN_FLIGHT,
     Params,
+    decide,
     default,
     is_affordable,
     is_late,
@@ -44,8 +44,6 @@ _CHUNK = 128  # settings that a thread takes at a time
 _SETTING_DTYPE = np.dtype(
     [(name, np.array(value).dtype) for name, value in default.presets["default"]._asdict().items()]
 )
-
-_decide = uncounted(strategy.decide)
 
 
 def sweep_ticks(
@@ -72,23 +70,47 @@ def sweep_ticks(
         UsageError: if there is no setting, one is out of range, the fill model needs order books, or fee or size of
             orders change within the tape.
     """
+    index = index_of(tape, forecasts)
+    part = np.zeros(len(index.minute_close), np.int64)
+    return sweep_parts(tape, index, settings, model, cash, part, threads)[0]
+
+
+def sweep_parts(
+    tape: Tape,
+    index: TickIndex,
+    settings: Sequence[Params],
+    model: FillModel,
+    cash: float,
+    part: NDArray[np.int64],
+    threads: int = 1,
+) -> tuple[pl.DataFrame, NDArray[np.float64]]:
+    """Do as `sweep_ticks`, and give the equity at the end of each part of the time.
+
+    Args:
+        index: `index_of` the tape and the forecasts.
+        part: part of the time in which each minute with a trade lies, int64 (m,), ascending.
+
+    Returns:
+        The rows, and float64 (settings, parts): KRW at the last minute of each part, NaN where one has no minute.
+    """
     _check(settings, model)
     start_ms, end_ms = int(tape.ts_ms[0]), int(tape.ts_ms[-1]) + 1
     check_one_term(settings[0], tape.market, start_ms, end_ms)
-    index = index_of(tape, forecasts)
     ladders = ladder_table(tape.market, start_ms, end_ms)
     rows = np.array([tuple(setting) for setting in settings], _SETTING_DTYPE)
     results = np.zeros(len(settings), RESULT_DTYPE)
+    ends = np.full((len(settings), int(part[-1]) + 1), np.nan)
 
     def run(start: int) -> None:
-        part = slice(start, start + _CHUNK)
+        some = slice(start, start + _CHUNK)
         seat = seat_for(len(tape.ts_ms))
-        _sweep(index, ladders, rows[part], model.latency_ms, model.ticks_against, cash, seat, results[part])
+        latency, against = model.latency_ms, model.ticks_against
+        _sweep(index, ladders, rows[some], latency, against, cash, part, seat, results[some], ends[some])
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, range(0, len(settings), _CHUNK)))
     columns = {name: rows[name] for name in Params._fields}
-    return pl.DataFrame(columns | {name: results[name] for name in RESULT_DTYPE.names or ()})
+    return pl.DataFrame(columns | {name: results[name] for name in RESULT_DTYPE.names or ()}), ends
 
 
 def _check(settings: Sequence[Params], model: FillModel) -> None:
@@ -108,8 +130,10 @@ def _sweep(
     latency_ms: int,
     ticks_against: int,
     cash: float,
+    part: NDArray[np.int64],
     seat: Seat,
     results: NDArray[np.void],
+    ends: NDArray[np.float64],
 ) -> None:
     for at in range(len(results)):
         row, result = rows[at], results[at]
@@ -124,7 +148,7 @@ def _sweep(
             row["min_total"],
         )
         clear(seat, cash)
-        _run(index, ladders, params, latency_ms, ticks_against, seat)
+        _run(index, ladders, params, latency_ms, ticks_against, part, seat, ends[at])
         purse = seat.purse[0]
         value = value_of(held_e8(seat), index.price[-1], params.fee_rate)
         result["profit_krw"] = purse["cash"] + value - cash
@@ -137,9 +161,16 @@ def _sweep(
         result["open_lots"] = purse["lots"]
 
 
-@scanner
+@kernel
 def _run(
-    index: TickIndex, ladders: LadderTable, params: Params, latency_ms: int, ticks_against: int, seat: Seat
+    index: TickIndex,
+    ladders: LadderTable,
+    params: Params,
+    latency_ms: int,
+    ticks_against: int,
+    part: NDArray[np.int64],
+    seat: Seat,
+    ends: NDArray[np.float64],
 ) -> None:
     purse = seat.purse[0]
     entry, filled_at, qty_e8 = seat.entry, seat.filled_at, seat.qty_e8
@@ -148,27 +179,27 @@ def _run(
     while at < len(ts):
         now, price, forecast = ts[at], prices[at], index.span_forecast[span]
         if min(purse["buy_at"], purse["sell_at"]) <= now:
-            mark(index.minute_at, index.minute_close, at, params.fee_rate, seat)
+            mark(index.minute_at, index.minute_close, part, at, params.fee_rate, seat, ends)
             resolve(seat, params, ladders, ticks_against, now, price)
         lots, cash, last_buy, in_flight = purse["lots"], purse["cash"], purse["last_buy_ms"], _in_flight(seat)
-        action = _decide(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, price, forecast)
+        action = decide(params, entry, filled_at, qty_e8, lots, cash, last_buy, in_flight, now, price, forecast)
         if action != NOTHING:
             send(seat, params, action, latency_ms, now, price)
             if latency_ms == 0:
-                mark(index.minute_at, index.minute_close, at, params.fee_rate, seat)
+                mark(index.minute_at, index.minute_close, part, at, params.fee_rate, seat, ends)
                 resolve(seat, params, ladders, ticks_against, now, price)
         at, span = _next(index, params, seat, at + 1, span, now)
-    mark(index.minute_at, index.minute_close, len(ts), params.fee_rate, seat)
+    mark(index.minute_at, index.minute_close, part, len(ts), params.fee_rate, seat, ends)
 
 
-@scanner
+@kernel
 def _in_flight(seat: Seat) -> int:
     purse = seat.purse[0]
     sell = SELL_IN_FLIGHT if purse["sell_at"] != FOREVER else 0
     return sell | (BUY_IN_FLIGHT if purse["buy_at"] != FOREVER else 0)
 
 
-@scanner
+@kernel
 def _next(index: TickIndex, params: Params, seat: Seat, at: int, span: int, now: int) -> tuple[int, int]:
     """Give the first trade from `at` on at which an order can fill or `decide` can act, and its span.
 
@@ -208,7 +239,7 @@ def _next(index: TickIndex, params: Params, seat: Seat, at: int, span: int, now:
             return at, span
 
 
-@scanner
+@kernel
 def _first_sell(
     params: Params,
     entry: NDArray[np.float64],

@@ -164,7 +164,7 @@ def _pool(runner: Runner, workers: int) -> Iterator[Pool[SweepUnit, list[Trial]]
         with here as pool:
             yield pool
         return
-    runner.run(0, {})  # compiles, and meets a strategy that is wrong, once and not in every process
+    runner.run_all([0], [{}])  # compiles, and meets a strategy that is wrong, once and not in every process
     with shared(runner) as folder, Pool(_run_here, workers, _hold, folder) as pool:
         yield pool
 
@@ -178,4 +178,4 @@ def _run_here(unit: SweepUnit) -> list[Trial]:
 
 
 def _run(runner: Runner, unit: SweepUnit) -> list[Trial]:
-    return [runner.run(number, one) for number, one in zip(unit.numbers, unit.settings, strict=True)]
+    return runner.run_all(unit.numbers, unit.settings)
