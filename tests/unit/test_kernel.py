@@ -1,14 +1,18 @@
 """Compiled code is never older than the rules that it holds."""
 
+import gc
 import pickle
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numba
+import numpy as np
 import pytest
 
 from tickloop.adapters.local import line_kernel
 from tickloop.domain import backtest_merge, backtest_shelf, strategy
+from tickloop.domain.figures import Floats
 from tickloop.domain.kernel import ADAPTERS, RULES, kernel, rebound, stamp_of
 
 
@@ -43,6 +47,41 @@ def test_kernel_that_gives_arrays_counts_references_also_in_a_named_tuple() -> N
     assert backtest_merge.ladders_of.targetoptions["_nrt"]  # type: ignore[attr-defined]
     assert not backtest_shelf.share.targetoptions["_nrt"]  # type: ignore[attr-defined]
     assert not strategy.wake.targetoptions["_nrt"]  # type: ignore[attr-defined]
+
+
+def _same(row: Floats) -> Floats:
+    return row
+
+
+def _first(row: Floats):  # type: ignore[no-untyped-def]
+    return row[0]
+
+
+def _sum_of_same(row: Floats) -> float:
+    return _same_kernel(row)[0]  # type: ignore[no-any-return]
+
+
+_same_kernel = kernel(_same)
+
+
+def test_kernel_counts_references_unless_its_text_says_that_it_gives_numbers_alone() -> None:
+    """An alias of an array type, no annotation at all, and one that calls such a kernel are counted."""
+    compiled = [kernel(rebound(one, f"{one.__name__}_counted")) for one in (_same, _first, _sum_of_same)]
+
+    assert all(one.targetoptions["_nrt"] for one in compiled)
+
+
+def test_arrays_that_kernels_hand_on_stay_alive_as_long_as_python_holds_them() -> None:
+    """Handed through a thousand times and given back once: the count ends where it began."""
+    row = np.arange(5.0)
+    before = sys.getrefcount(row)
+    kept = [_same_kernel(row) for _ in range(1_000)]
+
+    del kept
+    gc.collect()
+
+    assert sys.getrefcount(row) == before
+    assert row.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def _steps(until: int) -> int:

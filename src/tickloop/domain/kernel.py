@@ -26,6 +26,8 @@ RULES = Path(__file__).parent
 ADAPTERS = RULES.parent / "adapters"
 """Their kernels hold some of each other's, across folders."""
 
+_NUMBERS = frozenset(("int", "float", "bool", "None", "tuple"))
+
 _njit = cast("Callable[..., Any]", numba.njit)  # its stubs leave out some of its options
 _unliteral: Callable[[Any], Any] = types.unliteral
 
@@ -67,32 +69,35 @@ def _cached(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def _is_counting(function: Callable[..., Any]) -> bool:
-    """Tell whether a function gives or may make arrays, as far as its text tells: it then counts references."""
+    """Tell whether a function gives or may make arrays, as far as its text tells: it then counts references.
+
+    Whoever gets an array counts it down, so only what is known to give numbers is left uncounted.
+    """
     names = [name for name in function.__code__.co_names if not hasattr(builtins, name)]
     named = [function.__globals__[name] for name in names if name in function.__globals__]
     of_numpy = [getattr(np, name, None) for name in names if name not in function.__globals__]
     return (
-        _gives_arrays(function)
-        or any(_gives_arrays(plain(one)) for one in named if hasattr(one, "py_func"))
+        not _gives_numbers(function)
+        or not all(_gives_numbers(plain(one)) for one in named if hasattr(one, "py_func"))
         or any(callable(one) and not isinstance(one, (np.ufunc, type)) for one in of_numpy)
     )
 
 
-def _gives_arrays(function: Callable[..., Any]) -> bool:
-    return _names_arrays(str(function.__annotations__.get("return", "NDArray")), function.__globals__)
+def _gives_numbers(function: Callable[..., Any]) -> bool:
+    return _is_of_numbers(str(function.__annotations__.get("return", "?")), function.__globals__)
 
 
-def _names_arrays(annotation: str, names: Mapping[str, Any]) -> bool:
-    """Tell whether a type is an array, or a NamedTuple that holds one, however deep: whoever gets it counts it down."""
-    if "NDArray" in annotation:
-        return True
-    classes = [names.get(word) for word in re.findall(r"\w+", annotation)]
-    return any(
-        _names_arrays(str(field), vars(sys.modules[one.__module__]))
-        for one in classes
-        if isinstance(one, type) and hasattr(one, "_fields")
-        for field in one.__annotations__.values()
-    )
+def _is_of_numbers(annotation: str, names: Mapping[str, Any]) -> bool:
+    """Tell whether a type is a number, nothing, or a tuple of such, a NamedTuple included, however deep."""
+    return all(word in _NUMBERS or _is_record(names.get(word)) for word in re.findall(r"\w+|\?", annotation))
+
+
+def _is_record(found: Any) -> bool:
+    if not (isinstance(found, type) and hasattr(found, "_fields")):
+        return False
+    names = vars(sys.modules[found.__module__])
+    fields = found.__annotations__.values()
+    return all(_is_of_numbers(str(getattr(field, "__forward_arg__", field)), names) for field in fields)
 
 
 def _compiler(compiled: Any) -> Callable[..., Any]:
