@@ -100,7 +100,9 @@ websocket_url = "{self.url.replace("http", "ws", 1)}/websocket/v1"
     def run_to(self, minute: float) -> None:
         """Let market time run until so many minutes after the start; it runs on."""
         self.control("POST", "/control/clock", run=True)
-        self.until(lambda: self.clock.now_ms() >= START_MS + minute * MINUTE_MS, f"minute {minute}")
+        at_ms = START_MS + minute * MINUTE_MS
+        takes_s = max(0.0, at_ms - self.clock.now_ms()) / 1_000 / self._speed
+        self.until(lambda: self.clock.now_ms() >= at_ms, f"minute {minute}", takes_s + DEADLINE_S)
 
     def hold(self) -> None:
         self.control("POST", "/control/clock", run=False)
@@ -111,8 +113,8 @@ websocket_url = "{self.url.replace("http", "ws", 1)}/websocket/v1"
         with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
             return json.load(answer)
 
-    def until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+    def until(self, holds: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
+        deadline = time.monotonic() + within_s
         while not holds():
             assert time.monotonic() < deadline, f"{what} was not reached: {self.status()}; {self.log('collector')}"
             time.sleep(_LOOK_S)
