@@ -10,12 +10,13 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
+from fakes import fill_lake
 from tickloop.adapters.local.home import prepare_home
 from tickloop.bootstrap import open_app
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
-from tickloop.domain.tables import BAR_1M, LEDGER, TRADE, Table
-from tickloop.domain.window import HOUR_MS, MINUTE_MS
+from tickloop.domain.tables import BAR_1M, LEDGER, Table
+from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
 from tickloop.entrypoints.cli import main
 from tickloop.settings import load_settings
 
@@ -46,7 +47,7 @@ def make_home(folder: Path, states: Mapping[int, str] | None = None, *, settings
         (folder / "tickloop.toml").write_text(settings, encoding="utf-8")
     with open_app(load_settings(folder)) as app:
         for market in (MARKET, OTHER):
-            app.warehouse.upsert(TRADE, trade_frame(_trades(market)))
+            fill_lake(app.lake, trade_frame(_trades(market)), Window(START, START + MINUTES * MINUTE_MS))
             app.warehouse.upsert(BAR_1M, _frame(BAR_1M, [_bar(market, minute, states) for minute in range(MINUTES)]))
             ledger = [_ledger(market, minute, states) for minute in range(MINUTES) if states.get(minute) != "absent"]
             app.warehouse.upsert(LEDGER, _frame(LEDGER, ledger))

@@ -17,7 +17,7 @@ from tickloop.domain.rows import check_rows, check_unique, in_order, key_taken, 
 from tickloop.domain.tables import TRADE, Table
 from tickloop.domain.window import Window
 from tickloop.errors import DataError, UnknownMarketError, UsageError
-from tickloop.ports import Clock, Decision, ModelVersion, RawCounts, RawRead, RawStore
+from tickloop.ports import Clock, Decision, Lake, ModelVersion, RawCounts, RawRead, RawStore
 
 START_MS = 1_705_881_600_000
 """2024-01-22T00:00:00Z, where `FixedClock` stands at first."""
@@ -199,6 +199,13 @@ class MemoryLake:
 
     def close(self) -> None:
         pass
+
+
+def fill_lake(lake: Lake, trades: pl.DataFrame, window: Window) -> None:
+    """Put the trades of one market into a lake, an object for each hour of a window."""
+    for hour in window.hours():
+        is_inside = (pl.col("ts_event") >= hour.start) & (pl.col("ts_event") < hour.end)
+        lake.put(str(trades["market"][0]), hour, [trades.filter(is_inside)])
 
 
 class MemoryWarehouse:

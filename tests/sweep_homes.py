@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fakes import START_MS
+from fakes import START_MS, fill_lake
 from tickloop.adapters.local.home import prepare_home
 from tickloop.adapters.local.warehouse import SqliteWarehouse
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
-from tickloop.domain.tables import BAR_1M, LEDGER, TRADE, Table
+from tickloop.domain.tables import BAR_1M, LEDGER, Table
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window
-from tickloop.ports import Warehouse
+from tickloop.ports import Lake, Warehouse
 
 MARKET = "KRW-BTC"
 DAY = Window(START_MS, START_MS + 24 * HOUR_MS)
@@ -76,8 +76,8 @@ def fill_bars(warehouse: Warehouse, window: Window = DAY, market: str = MARKET, 
     warehouse.upsert(LEDGER, frame(LEDGER, ledger))
 
 
-def fill_trades(warehouse: Warehouse, window: Window = DAY, market: str = MARKET, seed: int = 2) -> None:
-    """Put a seeded walk of trades into a warehouse, one every twenty seconds."""
+def fill_trades(lake: Lake, window: Window = DAY, market: str = MARKET, seed: int = 2) -> None:
+    """Put a seeded walk of trades into a lake, one every twenty seconds."""
     times = range(window.start_ms + 5_000, window.end_ms, 20_000)
     walk = 50e6 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0, 6e-4, len(times))))
     prices = (np.round(walk / 1000.0) * 1000.0).tolist()
@@ -85,7 +85,7 @@ def fill_trades(warehouse: Warehouse, window: Window = DAY, market: str = MARKET
         Trade(market, at, at, at * 10**6, number, price, 10_000, Side.BUY, Change.RISE)
         for number, (at, price) in enumerate(zip(times, prices, strict=True))
     ]
-    warehouse.upsert(TRADE, trade_frame(trades))
+    fill_lake(lake, trade_frame(trades), window)
 
 
 def home_with_bars(folder: Path, window: Window = DAY) -> Path:

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fakes import FixedClock, MemoryRegistry, MemoryWarehouse
+from fakes import FixedClock, MemoryLake, MemoryRegistry, MemoryWarehouse, fill_lake
 from tickloop.domain.backtest_job import Job
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.models import persistence
-from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, TRADE, Table
+from tickloop.domain.tables import BACKTEST, BAR_1M, LEDGER, Table
 from tickloop.domain.window import HOUR_MS, MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UsageError
 from tickloop.ports import Decision
@@ -37,6 +37,7 @@ class Ports:
 
     clock: FixedClock = field(default_factory=FixedClock)
     warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
+    lake: MemoryLake = field(default_factory=MemoryLake)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(gate_hours=1))
     strategy: StrategySettings = field(default_factory=StrategySettings)
     is_path_invented: bool = False
@@ -174,7 +175,7 @@ def _store_ticks(ports: Ports, states: dict[int, str]) -> None:
               1_000, Side.BUY, Change.RISE)
         for ts in range(GATE.start_ms, GATE.end_ms, 1_000)
     ]  # fmt: skip
-    ports.warehouse.upsert(TRADE, trade_frame(trades))
+    fill_lake(ports.lake, trade_frame(trades), GATE)
     rows = [
         {"market": MARKET, "minute": GATE.start_ms + minute * MINUTE_MS, "state": states.get(minute, "verified"),
          "reason": None, "our_volume": 1.0, "candle_volume": 1.0, "trades": 60, "is_rounded": False}

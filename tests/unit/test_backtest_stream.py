@@ -1,4 +1,4 @@
-"""Several markets with one purse as a service: whole from the warehouse and in chunks from the lake, the same."""
+"""Several markets with one purse as a service: whole and in chunks of the lake, the same."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fakes import FixedClock, MemoryLake, MemoryRegistry, MemoryWarehouse
+from fakes import FixedClock, MemoryLake, MemoryRegistry, MemoryWarehouse, fill_lake
 from jumpy import MINUTE, START, market
 from tickloop.domain.backtest_inputs import minutes_of
 from tickloop.domain.backtest_job import Job
 from tickloop.domain.bars import trade_frame
 from tickloop.domain.market import Change, Side, Trade
 from tickloop.domain.models import persistence
-from tickloop.domain.tables import BAR_1M, LEDGER, TRADE, Table
+from tickloop.domain.tables import BAR_1M, LEDGER, Table
 from tickloop.domain.tape import Tape
 from tickloop.domain.window import HOUR_MS, Window
 from tickloop.errors import DataError, NotEnoughDataError, UnknownMarketError, UnsortedTradesError, UsageError
 from tickloop.ports import Decision
 from tickloop.services.backtest_purse import run_purse
 from tickloop.services.backtest_run import run_job
-from tickloop.services.backtest_stream import read_tape, stream_purse
+from tickloop.services.backtest_stream import stream_purse
+from tickloop.services.lake_tape import read_tape
 from tickloop.settings import StrategySettings, TrainingSettings
 
 NAMES = ("KRW-BTC", "KRW-ETH", "KRW-XRP")
@@ -71,10 +72,7 @@ def _store(ports: Ports, tape: Tape) -> None:
         ]
     )
     span = Window(START, START + 24 * HOUR_MS)
-    for hour in span.hours():
-        inside = pl.col("ts_event").dt.epoch("ms").is_between(hour.start_ms, hour.end_ms, closed="left")
-        ports.lake.put(tape.market, hour, [trades.filter(inside)])
-    ports.warehouse.upsert(TRADE, trades)
+    fill_lake(ports.lake, trades, span)
     bars = minutes_of(tape)
     rows = zip(bars.ts_ms.tolist(), bars.open.tolist(), bars.high.tolist(), bars.close.tolist(), strict=True)
     ports.warehouse.upsert(

@@ -59,7 +59,7 @@ def test_every_trial_has_the_figures_of_a_back_test_of_its_own(ports: FakePorts)
 
 def test_ticks_are_searched_as_bars_are(ports: FakePorts) -> None:
     """With the fill model's latency in the setting's digest, so that another one is another trial."""
-    fill_trades(ports.warehouse)
+    fill_trades(ports.lake)
     ticks = replace(SMA, mode="ticks", strategy="grid")
 
     found = run_sweep(ports, Search(ticks, ("fall_bp=20,40", "max_lots=4")))
@@ -261,7 +261,7 @@ def test_search_that_cannot_be_is_refused_before_anything_is_run(
 
 def test_ticks_of_an_invented_path_are_not_searched(ports: FakePorts) -> None:
     """Their best would be the best of an invention."""
-    fill_trades(ports.warehouse)
+    fill_trades(ports.lake)
     ports.is_path_invented = True
 
     with pytest.raises(DataError, match=r"made from candles.*; valid: --mode bars"):

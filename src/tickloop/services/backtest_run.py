@@ -15,13 +15,14 @@ from tickloop.domain.fills import FILL_MODELS, FillModel
 from tickloop.domain.market import MinuteState
 from tickloop.domain.strategy import OrderParams, Strategy
 from tickloop.domain.strategy_params import params_for
-from tickloop.domain.tables import BAR_1M, FORECAST, LEDGER, TRADE
-from tickloop.domain.tape import BarTape, bars_of, forecast_series, tape_of
+from tickloop.domain.tables import BAR_1M, FORECAST, LEDGER
+from tickloop.domain.tape import BarTape, bars_of, forecast_series
 from tickloop.domain.verdict import Path
 from tickloop.domain.window import MINUTE_MS, Window, to_datetime
 from tickloop.errors import DataError, NotEnoughDataError, UnknownMarketError, UsageError
 from tickloop.ports import ModelVersion
 from tickloop.services.depth import depth_of
+from tickloop.services.lake_tape import read_tape
 from tickloop.services.scoring import forecasts_over
 from tickloop.services.steps import StepPorts
 from tickloop.services.strategies import strategy_named
@@ -128,7 +129,9 @@ def _read(ports: StepPorts, job: Job, strategy: Strategy) -> Inputs:
     if job.mode == "bars":
         series = forecast_series(forecasts, delay_ms=0)
         return Inputs(job.market, bars_in(ports, job.market, job.window), None, series, name, "bars", 0, unknown)
-    tape = tape_of(ports.warehouse.read(TRADE, job.market, job.window))
+    tape = read_tape(ports.lake, job.market, job.window)
+    if not len(tape.ts_ms):
+        raise NotEnoughDataError(f"{job.market} has no trade in {job.window}; valid: a window with trades")
     delay_ms = ports.strategy.forecast_delay_ms
     path: Path = "invented" if ports.is_path_invented else "recorded"
     series = forecast_series(forecasts, delay_ms)

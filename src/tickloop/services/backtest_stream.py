@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tickloop.domain.backtest_inputs import minutes_of
 from tickloop.domain.backtest_job import Job
@@ -19,19 +18,18 @@ from tickloop.domain.depth import Depth, depth_from
 from tickloop.domain.purse_meter import PurseMeter
 from tickloop.domain.purse_result import PurseResult, purse_result_of
 from tickloop.domain.strategy_bars import signal_series
-from tickloop.domain.tape import BarTape, ForecastSeries, Tape, forecast_series, tape_from
+from tickloop.domain.tape import BarTape, ForecastSeries, Tape, forecast_series
 from tickloop.domain.window import MINUTE_MS, Window
-from tickloop.errors import NotEnoughDataError, UnknownMarketError, UnsortedTradesError, UsageError
-from tickloop.ports import Lake, ModelVersion
+from tickloop.errors import NotEnoughDataError, UnknownMarketError, UsageError
+from tickloop.ports import ModelVersion
 from tickloop.services.backtest_purse import chosen_for_all, setup_of
 from tickloop.services.backtest_run import check_minutes, chosen_by, version_for
+from tickloop.services.lake_tape import read_tape
 from tickloop.services.scoring import forecasts_over
 from tickloop.services.steps import StepPorts
 
 CHUNK_HOURS = 24
 """Hours of a chunk: a busy market-day is about a million trades, 16 MB."""
-
-_COLUMNS = ("ts_event", "price")
 
 
 def stream_purse(ports: StepPorts, jobs: Sequence[Job], chunk_hours: int = CHUNK_HOURS) -> PurseResult:
@@ -84,37 +82,6 @@ def chunks_of(window: Window, hours: int) -> Iterator[Window]:
     for first in range(0, len(all_hours), hours):
         part = all_hours[first : first + hours]
         yield Window(part[0].start_ms, part[-1].end_ms)
-
-
-def read_tape(lake: Lake, market: str, window: Window, after_ms: int = 0) -> Tape:
-    """Read time and price of the trades of some hours, which may have none.
-
-    Args:
-        after_ms: time of the last trade read before; trades must not be earlier.
-
-    Raises:
-        NotEnoughDataError: if an hour was never written.
-        UnsortedTradesError, DataError: as `tape_from`.
-    """
-    times: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    prices: list[NDArray[np.float64]] = [np.empty(0, np.float64)]
-    for hour in window.hours():
-        rows = lake.get(market, hour, _COLUMNS)
-        if rows is None:
-            raise NotEnoughDataError(
-                f"the lake has no trades of {market} in {hour}; valid: hours that the step extract has written"
-            )
-        times.append(rows["ts_event"].dt.epoch("ms").to_numpy().astype(np.int64))
-        prices.append(rows["price"].to_numpy().astype(np.float64))
-    ts_ms, price = np.concatenate(times), np.concatenate(prices)
-    if not len(ts_ms):
-        return Tape(market, ts_ms, price)
-    if ts_ms[0] < after_ms:
-        raise UnsortedTradesError(
-            f"the first trade of {market} in {window}, at {ts_ms[0]} ms, is earlier than the last one before it, at"
-            f" {after_ms} ms; valid: trade order"
-        )
-    return tape_from(market, ts_ms, price)
 
 
 @dataclass

@@ -121,10 +121,11 @@ def _purse(app: App, jobs: Sequence[Job], html: Path | None) -> tuple[PurseResul
     from tickloop.domain.judgement import judge
     from tickloop.domain.track import track_of
     from tickloop.services.backtest_purse import run_purse
+    from tickloop.services.backtest_stream import stream_purse
 
     if html is not None:
         raise UsageError(f"--html {html} draws one market, and {len(jobs)} are given; valid: one --market")
-    result = run_purse(app, jobs)
+    result = stream_purse(app, jobs) if jobs[0].mode == "ticks" else run_purse(app, jobs)
     path: TapePath = "invented" if result.total.is_withheld else "bars" if jobs[0].mode == "bars" else "recorded"
     return result, judge(track_of(result.total, path), trials=_trials(app, jobs))
 
