@@ -46,6 +46,32 @@ def test_run_of_nineteen_minutes_is_too_short() -> None:
         luck_of(track([DAY_0 + n * MINUTE_MS for n in range(19)], [100.0] * 19), np.random.default_rng(0))
 
 
+def test_run_that_traded_once_says_nothing_of_chance() -> None:
+    """Of one profit in 2,880 minutes there is no spread; an interval of it would be a figure without a meaning."""
+    equity = [100.0] * 1_200 + [110.0] * 1_680
+    run = track([DAY_0 + n * MINUTE_MS for n in range(2_880)], equity)
+
+    with pytest.raises(NotEnoughDataError, match=r"1 of 288 periods \(10 minutes\) brought .*; valid: at least 20"):
+        luck_of(run, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_run_whose_profits_lie_in_one_stretch_has_a_finite_interval_or_none(seed: int) -> None:
+    """Resamples without that stretch have no spread of their own."""
+    rng = np.random.default_rng(seed)
+    minutes = np.zeros(2_880)
+    at = int(rng.integers(0, 2_000))
+    minutes[at : at + 300] = rng.normal(0.0, 3.0, 300)
+    run = track([DAY_0 + n * MINUTE_MS for n in range(2_880)], (1e5 + np.cumsum(minutes)).tolist(), 1e5)
+
+    try:
+        low, high = luck_of(run, rng).interval_krw
+    except NotEnoughDataError as exc:
+        assert "resampling cannot bound" in str(exc)
+    else:
+        assert -1e5 < low <= high < 1e5
+
+
 def test_one_trial_was_not_chosen() -> None:
     """Its deflated ratio is the probabilistic one."""
     luck = lucky(400, 0.1)

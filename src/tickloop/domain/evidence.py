@@ -88,17 +88,28 @@ def luck_of(track: Track, rng: np.random.Generator, trials: int = 1) -> Luck:
             lets it.
 
     Raises:
-        NotEnoughDataError: if the run covers fewer than `resampling.MIN_PERIODS` minutes.
+        NotEnoughDataError: if the run covers fewer than `resampling.MIN_PERIODS` minutes, or so few of its periods
+            brought a profit or a loss that resampling cannot bound it.
         DataError: if its equity is not finite.
     """
     period = period_for(int(track.ts_ms[0]), int(track.ts_ms[-1]) + MINUTE_MS)
     row = period_profits(track, period)
     if len(row) < MIN_PERIODS:
         raise NotEnoughDataError(f"the run covers {len(row)} minutes; valid: at least {MIN_PERIODS}")
+    if (moved := int(np.count_nonzero(row))) < MIN_PERIODS:
+        raise NotEnoughDataError(
+            f"{moved} of {len(row)} periods ({period}) brought a profit or a loss; valid: at least {MIN_PERIODS}"
+        )
     record = record_of(row)
     most = max(DEFAULT.resamples, MOST_DRAWN // len(row))
     plan = replace(DEFAULT, resamples=min(resamples_for(ALPHA, min(trials, _MOST_TOLD)), most))
-    return Luck(period, resampled(row, rng, plan), record, probabilistic_sharpe(record))
+    luck = Luck(period, resampled(row, rng, plan), record, probabilistic_sharpe(record))
+    if not np.isfinite(luck.interval_krw).all():
+        raise NotEnoughDataError(
+            f"the profits come in so few of its stretches of {luck.resampled.mean_length:.0f} periods ({period}) that"
+            " resampling cannot bound them"
+        )
+    return luck
 
 
 def choice_of(luck: Luck, trials: int, matrix: Floats | None = None) -> Choice:

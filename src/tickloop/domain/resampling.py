@@ -16,6 +16,8 @@ from tickloop.errors import DataError
 MIN_PERIODS = 20
 """Fewer periods hold no blocks to speak of."""
 
+_ROUNDING = 1e-9
+
 _TELLING = 20
 """So many resamples in the tail give its share to a quarter or so."""
 
@@ -182,9 +184,10 @@ def _judged(mean: float, means: _Means, plan: Plan) -> tuple[Estimate, float]:
     error = float(means.off.std())
     if error == 0.0:
         return Estimate(mean, mean, mean), 1.0 / (plan.resamples + 1.0) if mean > 0.0 else 1.0
-    # A resample whose blocks are all alike has error 0, and then lies infinitely far out: against us.
+    # A resample whose blocks are all alike has error 0, and then lies infinitely far out: against us. Differences of
+    # running sums leave a rounding where 0 should be.
     far = np.where(means.off == 0.0, 0.0, np.copysign(np.inf, means.off))
-    t = np.divide(means.off, means.error, out=far, where=means.error > 0.0)
+    t = np.divide(means.off, means.error, out=far, where=means.error > _ROUNDING * error)
     low, high = _limits(t, plan)
     p = (1.0 + float((t >= mean / error).sum())) / (plan.resamples + 1.0)
     return Estimate(mean, mean - high * error, mean - low * error), p
