@@ -25,6 +25,11 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-m", "tickloop", "demo", *args]
 
 
+def program(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tickloop", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=ROUND_TIMEOUT_S, check=False)
+
+
 @pytest.fixture(scope="module")
 def round_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("round") / "home"
@@ -78,6 +83,30 @@ def test_round_ends_in_orders_and_answers(report: dict[str, Any]) -> None:
     assert report["bot"]["minutes"] >= 60
     assert sum(report["forecasts_stored"].values()) > 100
     assert report["api"]["problems"] == []
+
+
+def test_session_of_the_rounds_bot_is_decided_again_order_by_order(report: dict[str, Any], round_home: Path) -> None:
+    """`backtest --replay last`: from its frames, bars, purse and forecasts alone."""
+    done = program("backtest", "--replay", "last", "--json", "--home", str(round_home))
+
+    replayed = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert replayed["equal"] is True
+    assert replayed["orders"] == report["bot"]["by_state"]["closed"] > 0
+
+
+def test_back_test_of_the_rounds_history_says_first_whether_it_is_luck(
+    report: dict[str, Any], round_home: Path
+) -> None:
+    """Two days of bars that no model of the round has seen."""
+    assert report["ok"]
+    span = ("--market", "KRW-BTC", "--window", "2024-01-20T00..2024-01-22T00")
+
+    done = program("backtest", *span, "--home", str(round_home))
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("This result ")
+    assert "2,865 minutes with a price" in done.stdout
 
 
 def test_round_leaves_no_process_behind(report: dict[str, Any], round_home: Path) -> None:
