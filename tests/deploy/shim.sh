@@ -73,6 +73,7 @@ kubectl() {
 	*" get job/"*) cat "$SHIM/job" 2>/dev/null || echo Complete ;;
 	*" get statefulsets,deployments,daemonsets "*) cat "$SHIM/workloads" ;;
 	*" get deployment"*" -o yaml "* | *" get statefulset"*" -o yaml "*) cat "$SHIM/readers/$(echo "$4" | tr / -)" 2>/dev/null ;;
+	*" jsonpath={.spec.replicas} "*) cat "$SHIM/replicas" 2>/dev/null ;;
 	*" current-context "*) echo "${SHIM_CONTEXT:-mine}" ;;
 	*" get pods "*) cat "$SHIM/pods" 2>/dev/null ;;
 	*" get nodes "*) cat "$SHIM/nodes" 2>/dev/null ;;

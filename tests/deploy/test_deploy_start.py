@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from deploy_world import World, world
+import yaml
+from deploy_world import REPOSITORY, World, world
 
 # A call of each step by which its beginning is told, and one whose failure is the step's.
 _STEPS = {
@@ -61,6 +62,51 @@ def test_a_job_that_was_there_is_deleted_before_it_is_applied_again(filled: Worl
 
     deleted = filled.position("delete job/postgres-setup --ignore-not-found")
     assert deleted < filled.position("applied workload--Job--postgres-setup")
+
+
+def test_what_a_person_has_scaled_stays_so(filled: World) -> None:
+    """The bot is started by hand: no replica in the manifest means that a person decides."""
+    with (filled.shim / "manifests.yaml").open("a", encoding="utf-8") as manifests:
+        manifests.write(
+            "---\nkind: Deployment\nmetadata:\n  name: dashboard\n  namespace: tickloop\nspec:\n  replicas: 0\n"
+        )
+    (filled.shim / "replicas").write_text("1", encoding="utf-8")
+
+    filled.run("start.sh")
+
+    applied = filled.static / "run" / "manifests" / "workload--Deployment--dashboard.yaml"
+    assert "replicas: 1" in applied.read_text(encoding="utf-8")
+
+
+def test_volumes_on_nfs_get_their_driver_and_the_servers_address(filled: World) -> None:
+    with (filled.shim / "manifests.yaml").open("a", encoding="utf-8") as manifests:
+        manifests.write(
+            "---\nkind: PersistentVolume\nmetadata:\n  name: one\nspec:\n  csi:\n    driver: nfs.csi.k8s.io\n"
+            "    volumeAttributes:\n      server: nfs-server\n"
+        )
+
+    filled.run("start.sh")
+
+    driver = filled.position("applied csi-nfs-node")
+    assert driver < filled.position("rollout status daemonset/csi-nfs-node") < filled.position("applied rest--")
+    volume = filled.static / "run" / "manifests" / "rest--PersistentVolume--one.yaml"
+    assert "server: 10.10.0.10" in volume.read_text(encoding="utf-8")
+
+
+def test_every_workload_of_the_real_overlays_stands_in_a_wave(tmp_path: Path) -> None:
+    """What is named in none would be applied last; what is named and not there would never be waited for."""
+    text = (REPOSITORY / "deploy" / "scripts" / "lib" / "manifests.sh").read_text(encoding="utf-8")
+    listed = re.search(r"<<-'EOT'\n(.*?)\tEOT", text, re.DOTALL)
+    assert listed is not None
+    waves = set(listed[1].split())
+    base = REPOSITORY / "deploy" / "kubernetes" / "base"
+    workloads = {
+        one["metadata"]["name"]
+        for path in base.glob("*.yaml")
+        for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+        if one and one.get("kind") in ("Deployment", "StatefulSet", "DaemonSet", "Job")
+    }
+    assert workloads == waves
 
 
 def test_it_says_what_it_waits_for_and_how_long(filled: World) -> None:
@@ -423,15 +469,22 @@ def test_secrets_are_for_the_owner_alone_and_on_no_command_line(filled: World) -
         assert path.read_text(encoding="utf-8") not in calls, path
 
 
-def test_every_secret_of_the_contract_is_applied(filled: World) -> None:
+def test_every_secret_that_the_manifests_ask_for_is_applied_with_its_keys(filled: World) -> None:
     filled.run("start.sh")
 
-    applied = {path.name.removeprefix("secret-") for path in (filled.shim / "applied").iterdir()}
-    assert applied >= {
-        *("tickloop-stores", "tickloop-api", "postgres-admin", "airflow-secrets", "mlflow-secrets", "s3-root"),
-        *("opensearch-admin", "grafana-admin", "tickloop-ca", "postgres-tls", "opensearch-tls"),
+    wanted: dict[str, set[str]] = {}
+    listed = (REPOSITORY / "deploy" / "kubernetes" / "secrets.txt").read_text(encoding="utf-8")
+    for name, key in re.findall(r"^(?!#)(\S+) (\S+)", listed, re.MULTILINE):
+        wanted.setdefault(name, set()).add(key)
+    # A person's own: without them there is no such Secret.
+    del wanted["exchange-keys"]
+    applied = {
+        path.name.removeprefix("secret-"): set(
+            re.findall(r"^keys: (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)[0].split()
+        )
+        for path in (filled.shim / "applied").iterdir()
     }
-    assert "exchange-keys" not in applied
+    assert applied == wanted
 
 
 def test_both_sides_of_a_password_are_told_the_same(filled: World) -> None:
@@ -442,9 +495,10 @@ def test_both_sides_of_a_password_are_told_the_same(filled: World) -> None:
     airflow = filled.value("postgres-airflow")
     assert f'airflow = "{airflow}"' in passwords
     assert filled.secret("airflow-secrets", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == (
-        f"postgresql+psycopg://airflow:{airflow}@postgres/airflow"
+        f"postgresql+psycopg://airflow:{airflow}@postgres/airflow?sslmode=verify-full&sslrootcert=/etc/tickloop/ca.pem"
     )
-    assert len({path.read_text() for path in (filled.static / "secrets" / "values").iterdir()}) == 15
+    values = [path.read_text(encoding="utf-8") for path in (filled.static / "secrets" / "values").iterdir()]
+    assert len(set(values)) == len(values)
 
 
 def test_certificates_hold_for_the_names_by_which_stores_are_called(filled: World) -> None:

@@ -7,12 +7,13 @@ built=$run_folder/manifests
 waves() {
 	cat <<-'EOT'
 		postgres opensearch s3
-		postgres-setup opensearch-setup s3-setup s3-bucket
+		postgres-setup opensearch-setup s3-setup
 		mlflow airflow-migrate
-		airflow-api-server airflow-scheduler airflow-dag-processor airflow-triggerer
+		airflow-api-server airflow-scheduler airflow-dag-processor
 		collector
 		api
 		bot dashboard opensearch-dashboards prometheus grafana
+		dashboards-import
 	EOT
 }
 
@@ -112,6 +113,14 @@ job_done() {
 	esac
 }
 
+# keep_replicas FILE OBJECT NAMESPACE: none in the manifest means that a person decides, such as of the bot.
+keep_replicas() {
+	local running
+	grep -q '^  replicas: 0$' "$1" || return 0
+	running=$(kubectl -n "$3" get "$2" -o 'jsonpath={.spec.replicas}' 2>/dev/null || true)
+	[ -z "$running" ] || { sed "s/^  replicas: 0\$/  replicas: $running/" "$1" >"$1.part" && mv "$1.part" "$1"; }
+}
+
 # apply_workload FILE: a job that was there is run again: each of ours may be, and its template cannot be changed.
 apply_workload() {
 	local object namespace
@@ -119,6 +128,7 @@ apply_workload() {
 	namespace=$(namespace_of "$1")
 	case $object in
 	job/*) kubectl -n "${namespace:-default}" delete "$object" --ignore-not-found --wait=true >/dev/null ;;
+	deployment/*) keep_replicas "$1" "$object" "${namespace:-default}" ;;
 	esac
 	applied -f "$1" >/dev/null
 }
@@ -157,16 +167,37 @@ last_wave() {
 	done
 }
 
+# install_volume_driver: what mounts the volumes on NFS, from its makers; volumes are named one by one, so that the part
+# which would make new ones is left out.
+install_volume_driver() {
+	local version folder name
+	version=$(cluster csi_driver_nfs_version)
+	folder=$run_folder/csi-driver-nfs-$version
+	grep -q 'driver: nfs.csi.k8s.io' "$run_folder/all.yaml" || return 0
+	grep -q '^kind: CSIDriver' "$run_folder/all.yaml" && return 0
+	mkdir -p "$folder"
+	for name in rbac-csi-nfs csi-nfs-driverinfo csi-nfs-node; do
+		[ -s "$folder/$name.yaml" ] ||
+			run_into "$folder/$name.yaml" curl -fsSL --retry 3 --max-time 60 \
+				"${CSI_DRIVER_NFS_URL:-https://raw.githubusercontent.com/kubernetes-csi/csi-driver-nfs/v$version/deploy/v$version}/$name.yaml" ||
+			fail "the driver of NFS volumes could not be fetched" "put $name.yaml of csi-driver-nfs $version into $(shown "$folder")"
+		applied -f "$folder/$name.yaml" >/dev/null
+	done
+	wait_for "daemonset/csi-nfs-node" 600 rolled_out daemonset/csi-nfs-node kube-system
+}
+
 step_apply() {
 	local wave files
 	if [ "$dry" = 1 ]; then
 		printf '  + kubectl kustomize deploy/kubernetes/overlays/%s, images of %s\n' "$overlay" "$tag"
+		printf '  + kubectl apply, then wait for: csi-nfs-node, the driver of NFS volumes\n'
 		printf '  + kubectl apply: namespace, settings, services, volumes, network policies\n'
 		waves | while read -r wave; do printf '  + kubectl apply, then wait for: %s\n' "$wave"; done
 		printf '  + kubectl apply, then wait for: everything else\n'
 		return
 	fi
 	build_manifests
+	install_volume_driver
 	apply_parts namespace
 	apply_parts rest
 	while read -r wave <&3; do

@@ -8,8 +8,9 @@ certificates=$secrets/certificates
 rendered=$secrets/k8s
 
 # What `start.sh --rotate` takes.
-rotatable=(postgres-admin postgres-tickloop postgres-mlflow postgres-airflow postgres-optuna s3-root s3-tickloop s3-mlflow
-	opensearch-admin opensearch-tickloop api-token airflow-api airflow-jwt airflow-fernet grafana-admin certificates)
+rotatable=(postgres-admin postgres-tickloop postgres-mlflow postgres-airflow s3-root s3-tickloop s3-mlflow
+	opensearch-admin opensearch-tickloop opensearch-reader opensearch-dashboards dashboards-cookie
+	api-token airflow-admin airflow-api airflow-jwt airflow-fernet grafana-admin certificates)
 
 # keep FILE COMMAND...: its output, unless the file is there.
 keep() {
@@ -40,30 +41,30 @@ value() { cat "$values/$1"; }
 
 # make_certificates: an authority of our own, and what the stores show; renewed 60 days before they end.
 make_certificates() {
-	local name namespace
-	namespace=$(cluster namespace)
+	local name
 	if [ ! -s "$certificates/ca.key" ] || [ ! -s "$certificates/ca.pem" ]; then
 		openssl ecparam -genkey -name prime256v1 -noout -out "$certificates/ca.key" 2>/dev/null
-		openssl req -x509 -new -key "$certificates/ca.key" -days 3650 -subj "/CN=$namespace stores" \
+		openssl req -x509 -new -key "$certificates/ca.key" -days 3650 -subj "/CN=$(cluster namespace)-ca" \
 			-addext 'basicConstraints=critical,CA:TRUE' -out "$certificates/ca.pem" 2>/dev/null
 		rm -f "$certificates"/*.crt
 	fi
-	for name in postgres opensearch; do
-		if ! openssl x509 -checkend 5184000 -noout -in "$certificates/$name.crt" >/dev/null 2>&1; then
-			make_certificate "$name" "$namespace"
-		fi
+	# The last is no server: OpenSearch takes who shows it for its administrator.
+	for name in postgres opensearch opensearch-admin; do
+		openssl x509 -checkend 5184000 -noout -in "$certificates/$name.crt" >/dev/null 2>&1 || make_certificate "$name"
 	done
 }
 
+# make_certificate NAME
 make_certificate() {
-	local name=$1 base=$certificates/$1 domain
-	domain=$(cluster dns_domain)
+	local base=$certificates/$1 inside
+	inside=$1.$(cluster namespace)
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$base.key" 2>/dev/null # PKCS 8, which Java wants
-	openssl req -new -key "$base.key" -subj "/CN=$name" -out "$base.csr" 2>/dev/null
-	printf 'subjectAltName=DNS:%s,DNS:%s.%s,DNS:%s.%s.svc,DNS:%s.%s.svc.%s,DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n' \
-		"$name" "$name" "$2" "$name" "$2" "$name" "$2" "$domain" >"$base.ext"
+	openssl req -new -key "$base.key" -subj "/CN=$1" -out "$base.csr" 2>/dev/null
+	printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n' \
+		"DNS:$1,DNS:$inside,DNS:$inside.svc,DNS:$inside.svc.$(cluster dns_domain),DNS:localhost,IP:127.0.0.1" >"$base.ext"
 	openssl x509 -req -in "$base.csr" -CA "$certificates/ca.pem" -CAkey "$certificates/ca.key" -set_serial "0x$(random_hex 8)" \
-		-days 825 -extfile "$base.ext" -out "$base.crt.part" 2>/dev/null && mv "$base.crt.part" "$base.crt"
+		-days 825 -extfile "$base.ext" -out "$base.crt.part" 2>/dev/null
+	mv "$base.crt.part" "$base.crt"
 	rm -f "$base.csr" "$base.ext"
 }
 
@@ -81,25 +82,29 @@ render_stores() {
 	put tickloop-stores TICKLOOP_OPENSEARCH__PASSWORD "$(value opensearch-tickloop)"
 	put postgres-admin POSTGRES_PASSWORD "$(value postgres-admin)"
 	put postgres-admin passwords.toml "$(
-		for name in tickloop mlflow airflow optuna; do printf '%s = "%s"\n' "$name" "$(value "postgres-$name")"; done
+		for name in tickloop mlflow airflow; do printf '%s = "%s"\n' "$name" "$(value "postgres-$name")"; done
 	)"
 	put s3-root ROOT_ACCESS_KEY root
 	put s3-root ROOT_SECRET_KEY "$(value s3-root)"
 	put opensearch-admin OPENSEARCH_INITIAL_ADMIN_PASSWORD "$(value opensearch-admin)"
+	put opensearch-admin DASHBOARDS_PASSWORD "$(value opensearch-dashboards)"
+	put opensearch-admin READER_PASSWORD "$(value opensearch-reader)"
+	put opensearch-admin COOKIE_PASSWORD "$(value dashboards-cookie)"
 }
 
 render_services() {
-	local database
-	database="airflow:$(value postgres-airflow)@postgres/airflow"
+	local database tls='sslmode=verify-full&sslrootcert=/etc/tickloop/ca.pem'
+	database="airflow:$(value postgres-airflow)@postgres/airflow?$tls"
 	put tickloop-api TICKLOOP_SERVE__TOKEN "$(value api-token)"
 	put airflow-secrets AIRFLOW__DATABASE__SQL_ALCHEMY_CONN "postgresql+psycopg://$database"
 	put airflow-secrets AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC "postgresql+psycopg_async://$database"
 	put airflow-secrets AIRFLOW__CORE__FERNET_KEY "$(value airflow-fernet)"
 	put airflow-secrets AIRFLOW__API__SECRET_KEY "$(value airflow-api)"
 	put airflow-secrets AIRFLOW__API_AUTH__JWT_SECRET "$(value airflow-jwt)"
-	put mlflow-secrets MLFLOW_BACKEND_STORE_URI "postgresql+psycopg://mlflow:$(value postgres-mlflow)@postgres/mlflow"
+	put mlflow-secrets MLFLOW_BACKEND_STORE_URI "postgresql+psycopg://mlflow:$(value postgres-mlflow)@postgres/mlflow?$tls"
 	put mlflow-secrets AWS_ACCESS_KEY_ID mlflow
 	put mlflow-secrets AWS_SECRET_ACCESS_KEY "$(value s3-mlflow)"
+	put airflow-admin ADMIN_PASSWORD "$(value airflow-admin)"
 	put grafana-admin GF_SECURITY_ADMIN_USER admin
 	put grafana-admin GF_SECURITY_ADMIN_PASSWORD "$(value grafana-admin)"
 }
@@ -110,8 +115,9 @@ render_certificates() {
 	for name in postgres opensearch; do
 		put "$name-tls" tls.crt "$(cat "$certificates/$name.crt")"
 		put "$name-tls" tls.key "$(cat "$certificates/$name.key")"
-		put "$name-tls" ca.pem "$(cat "$certificates/ca.pem")"
 	done
+	put opensearch-tls admin.crt "$(cat "$certificates/opensearch-admin.crt")"
+	put opensearch-tls admin.key "$(cat "$certificates/opensearch-admin.key")"
 }
 
 # The exchange's keys are a person's own: two files, for live trading alone. The bot is the only one that is given them.
@@ -185,7 +191,7 @@ rotate() {
 	build_manifests
 	for secret in "${changed[@]}"; do apply_secret "$secret"; done
 	tell_store "$name"
-	for secret in "${changed[@]}"; do restart_readers "$secret"; done
+	restart_readers "${changed[@]}"
 	rm -rf "$run_folder/rotating-$name" "$before"
 	say "$name was rotated"
 }
@@ -213,11 +219,12 @@ tell_store() {
 	esac
 }
 
-# restart_readers SECRET: whatever names it is started anew, one after the other, as its strategy says.
+# restart_readers SECRET...: whatever names one of them is started anew, stores first, each as its strategy says.
 restart_readers() {
-	local reader
+	local reader names
+	names=$(printf '%s|' "$@")
 	for reader in $(workloads); do
-		if kubectl -n "$(cluster namespace)" get "$reader" -o yaml | grep -Eq "(name|secretName): $1\$"; then
+		if kubectl -n "$(cluster namespace)" get "$reader" -o yaml | grep -Eq "(name|secretName): (${names%|})\$"; then
 			say "restarting $reader"
 			kubectl -n "$(cluster namespace)" rollout restart "$reader" >/dev/null
 			wait_for "$reader" 600 rolled_out "$reader"
