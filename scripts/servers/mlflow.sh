@@ -31,6 +31,7 @@ run() {
 	guarded_python "$folder"
 	# Records, files, credentials of S3, basic authentication: as exports.
 	eval "$("$python" "$here/mlflow/prepare.py" "$folder")"
+	# shellcheck disable=SC2154 # records, files and app come by the eval
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		setpriv --pdeathsig KILL "$python" -c \
 		'import sys; sys.executable = sys.argv.pop(1); from mlflow.cli import cli; cli()' "$folder/python" \

@@ -4,7 +4,7 @@
 # a line fails.
 set -u
 name=$(basename "$0")
-line="$name $*"
+line=$(printf "%s %s" "$name" "$*" | tr "\n" " ")
 printf '%s\n' "$line" >>"$SHIM/calls"
 
 for rule in "$SHIM"/fail/*; do
@@ -69,6 +69,7 @@ kubectl() {
 			esac
 		done
 		;;
+	*" exec deployment/api "*) echo ok ;;
 	*" exec -i "*) cat >"$SHIM/told" ;;
 	*" get job/"*) cat "$SHIM/job" 2>/dev/null || echo Complete ;;
 	*" get statefulsets,deployments,daemonsets "*) cat "$SHIM/workloads" ;;

@@ -245,7 +245,7 @@ def test_status_without_an_answer_ends_with_1(running: World) -> None:
 
 def test_status_tells_when_the_api_has_stale_data(running: World) -> None:
     _well(running)
-    running.fail("services/api:8000/proxy/readyz", saying="503 stale")
+    running.fail("exec deployment/api", saying="503 stale")
 
     result = running.run("status.sh")
 
