@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from fakes import START_MS, FixedClock
+from fakes import START_MS, FixedClock, read_whole
 from tickloop.adapters.local.journal import JournalStore
 from tickloop.adapters.local.journal_writer import JournalWriter
 from tickloop.domain.bars import build_bars
@@ -70,8 +70,8 @@ def test_any_order_of_arrival_gives_the_same_bars(stream: tuple[list[int], list[
     arrived = [frame(number, START_MS + times[number], received + place) for place, number in enumerate(order)]
 
     with tempfile.TemporaryDirectory() as name:
-        expected = asyncio.run(journalled(Path(name, "a"), happened, 1_000_000)).read(BTC, HOUR)
-        read = asyncio.run(journalled(Path(name, "b"), arrived, segment_bytes)).read(BTC, HOUR)
+        expected = read_whole(asyncio.run(journalled(Path(name, "a"), happened, 1_000_000)), BTC, HOUR)
+        read = read_whole(asyncio.run(journalled(Path(name, "b"), arrived, segment_bytes)), BTC, HOUR)
 
     assert (read.lines, read.repeats) == (len(order), len(order) - len(times))
     assert_frame_equal(build_bars(read.trades), build_bars(expected.trades))
