@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import httpx
 import pytest
 
 from tickloop.adapters.local.status import StatusBoard
-from tickloop.settings import HomePaths
+from tickloop.bootstrap import open_app
+from tickloop.settings import HomePaths, load_settings
 
 ROUND_TIMEOUT_S = 240
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 5.0
+SLOT_MS = 1_705_838_400_000  # 2024-01-21T12:00Z
 
 
 def command(*args: str) -> list[str]:
@@ -107,6 +110,30 @@ def test_back_test_of_the_rounds_history_says_first_whether_it_is_luck(
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("This result ")
     assert "2,865 minutes with a price" in done.stdout
+
+
+def test_models_fitted_on_two_processes_are_those_of_one_to_the_byte(
+    report: dict[str, Any], round_home: Path, tmp_path: Path
+) -> None:
+    """A slot that the round did not train, every market and family as a unit of work."""
+    assert report["ok"]
+    made = []
+    for workers in ("1", "2"):
+        home = shutil.copytree(round_home, tmp_path / workers)
+        done = program("run", "train", "--window", "2024-01-21T12..T18", "--workers", workers, "--home", str(home))
+        assert done.returncode == 0, done.stderr[-2000:]
+        with open_app(load_settings(home)) as app:
+            made.append(
+                {
+                    (market, version.family): app.registry.files(version)
+                    for market in app.markets
+                    for version in app.registry.versions(market)
+                    if version.params.get("slot_start_ms") == str(SLOT_MS)
+                }
+            )
+
+    assert set(made[0]) == {(m, f) for m in ("KRW-BTC", "KRW-ETH") for f in ("ridge", "lightgbm")}
+    assert made[1] == made[0]
 
 
 def test_round_leaves_no_process_behind(report: dict[str, Any], round_home: Path) -> None:

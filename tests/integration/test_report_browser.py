@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from report_world import bar_inputs, subject_of
 
 from browsing import opened
+from report_world import bar_inputs, subject_of
 from tickloop.entrypoints.report.page import backtest_page
 
 pytestmark = pytest.mark.server

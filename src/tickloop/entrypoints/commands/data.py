@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tickloop.domain.window import HOUR_MS, Window, parse_range, parse_window, to_datetime
+from tickloop.domain.window import HOUR_MS, Window, parse_range, parse_window, slots_in, to_datetime
 from tickloop.entrypoints.commands.options import AsJson, Home, print_json
 from tickloop.errors import CheckFailedError, UnknownMarketError, UsageError, WindowError
 
 if TYPE_CHECKING:
+    from tickloop.bootstrap import App
     from tickloop.domain.ledger_report import LedgerReport
 
 
@@ -114,6 +116,7 @@ def run(
     step: Annotated[str, typer.Argument(help="A step's name, or `all`.")],
     window: WindowText,
     market: MarketText = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that fit; for the step train.")] = 1,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -122,9 +125,13 @@ def run(
     from tickloop.services.chain import run_window
     from tickloop.settings import load_settings
 
+    if workers > 1 and step != "train":
+        raise UsageError(f"--workers {workers} with step {step!r}; valid: with the step train")
     with open_app(load_settings(home)) as app:
         markets = app.markets if market is None else _markets(market, (*app.markets, *app.collected))
         chosen = _past(parse_window(window), app.clock.now_ms())
+        if workers > 1:
+            _fit_at_once(app, markets, chosen, workers)
         results = [result for name in markets for result in run_window(app, step, name, chosen)]
     shown = [
         {
@@ -141,6 +148,16 @@ def run(
     else:
         for row in shown:
             typer.echo(f"{row['step']} {row['market']} {row['window']} {row['state']} {row['detail']}")
+
+
+def _fit_at_once(app: App, markets: Sequence[str], window: Window, workers: int) -> None:
+    """Fit markets and families of a window's slots on several processes; the step then finds what they registered."""
+    from tickloop.bootstrap.training import fit_on_processes
+    from tickloop.services.work import fit_units
+
+    units = [one for one in fit_units(app, slots_in(window, app.training.slot_hours)) if one.market in markets]
+    for unit, counts in fit_on_processes(app.settings, units, workers):
+        typer.echo(f"{unit.market} {unit.family} {unit.slot}: {counts['version'] or counts['reason']}", err=True)
 
 
 def steps(home: Home = None, as_json: AsJson = False) -> None:
