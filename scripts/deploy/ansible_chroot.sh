@@ -91,7 +91,7 @@ write_inventory() {
 play() {
 	local log=$1 file=$2 from=$SECONDS
 	shift 2
-	"$envs/ansible/bin/ansible-playbook" -i "$work/inventory.yml" "$file" -e "@$work/vars.json" "$@" >"$out/$log.log" 2>&1 || {
+	"$envs/ansible/bin/ansible-playbook" -i "$work/inventory.yml" "$file" -e "@$work/vars.json" -e "checkout_revision=$revision" "$@" >"$out/$log.log" 2>&1 || {
 		tail -n 40 "$out/$log.log" >&2
 		fail "$file failed"
 	}
@@ -119,6 +119,8 @@ run_inside() {
 	done
 	write_inventory >"$work/inventory.yml"
 	export ANSIBLE_COLLECTIONS_PATH=$collections ANSIBLE_NOCOLOR=1 ANSIBLE_HOME=$work/ansible
+	# Of the beginning: somebody may commit meanwhile, and then the second run would rightly bring that.
+	revision=$(git -C "$repository" rev-parse HEAD)
 	cd "$repository/deploy/ansible"
 	play first site.yml
 	# As the kubelet does for a pod of PostgreSQL: a second run must leave it.

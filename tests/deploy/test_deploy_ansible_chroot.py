@@ -83,10 +83,11 @@ def test_every_node_has_the_kubelet_of_the_upgrade(told: Path) -> None:
     assert [Path(kubelet).parent.name for kubelet in kubelets] == ["kubernetes-1.34.99"] * 2
 
 
-def test_no_token_is_left_on_a_node(told: Path) -> None:
-    for path in (told / "nodes").rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert b"abcdef.0123456789abcdef" not in path.read_bytes() or path.name == "kubeadm", path
+def test_no_token_is_left_in_the_settings_of_a_node(told: Path) -> None:
+    files = [path for path in (told / "nodes").glob("*/etc/**/*") if path.is_file() and not path.is_symlink()]
+
+    assert any(path.name == "kubeadm.yaml" for path in files)
+    assert [path for path in files if b"abcdef.0123456789abcdef" in path.read_bytes()] == []
 
 
 def test_services_start_with_the_node(told: Path) -> None:
