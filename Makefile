@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The real servers that tests share; each of scripts/servers/ says what it needs. Airflow is started by its own test.
 SERVERS := opensearch postgres s3 mlflow
 
-.PHONY: setup demo test test-servers check chaos clients servers bench docs deploy-check clean
+.PHONY: setup demo test test-servers check chaos clients servers bench docs images deploy-check clean
 
 setup: $(VENV)/.demo
 
@@ -56,6 +56,10 @@ bench-backtest: $(VENV)/.test
 bench-etl: $(VENV)/.test
 	-@sh scripts/envs.sh etl2023
 	sh scripts/servers/with.sh opensearch postgres s3 -- $(BIN)/python -m bench etl
+
+# The container images, tagged by revision, with docker, podman or buildah; NAMES="app airflow" for some.
+images:
+	@bash deploy/images/build.sh $(NAMES)
 
 # Every check of deploy, each with its seconds; ARGS="terraform scripts" for some.
 deploy-check: $(VENV)/.test
