@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from tickloop.entrypoints.dashboard.client import ApiClient, share
 
 PAGES = ("live", "equity", "models", "health")
 TIMEOUT_S = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit leaves its script behind as the main module, which a spawned process of a later test would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def opened(name: str, served: httpx.BaseTransport) -> AppTest:

@@ -28,7 +28,7 @@ HOLE = 30
 """The minute of KRW-BTC that has no candle."""
 
 ACCESS, SECRET = "access", "secret-of-at-least-thirty-two-bytes-length"
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 def small_recording() -> Recording:
