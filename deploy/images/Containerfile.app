@@ -6,17 +6,19 @@ FROM ${PYTHON_BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
 WORKDIR /src
 RUN python -m venv /opt/tickloop
-# What others wrote first: it changes with the pins alone, so the layer and the cache of wheels are used again. Nothing
+# What others wrote first: it changes with the pins alone, so the layer is used again, or else the folder of wheels. Nothing
 # of the empty package that stands for ours may stay: setuptools takes an older file for the one it has built already.
 COPY constraints.txt pyproject.toml README.md LICENSE NOTICE ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/wheels \
+    --mount=type=bind,source=deploy/images/install.sh,target=/tmp/install.sh \
     mkdir -p src/tickloop && touch src/tickloop/__init__.py && \
-    /opt/tickloop/bin/pip install --quiet --constraint constraints.txt ".[cluster,dashboard,models,registry,serve]" && \
+    sh /tmp/install.sh /opt/tickloop/bin/pip /wheels --constraint constraints.txt \
+    ".[cluster,dashboard,models,registry,serve]" && \
     rm -rf build src
 COPY src src
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/wheels \
     --mount=type=bind,source=deploy/images/slim.sh,target=/tmp/slim.sh \
-    /opt/tickloop/bin/pip install --quiet --no-deps --force-reinstall . && \
+    /opt/tickloop/bin/pip install --quiet --no-index --find-links /wheels --no-deps --force-reinstall . && \
     sh /tmp/slim.sh /opt/tickloop
 
 FROM ${PYTHON_BASE}

@@ -87,7 +87,7 @@ if [ "$(id -u)" = 0 ] && ! tools && [ "$strict" = 1 ]; then part "installing bui
 if [ "$(id -u)" = 0 ] && tools; then
 	if part "stand-in for the base" bash standin.sh "$(sed -n 's/^python \([^ ]*\) .*/\1/p' pins.txt)"; then
 		for name in $built; do check_image "$name"; done
-		# What went before, and what only the build needed; wheels stay in pip's cache.
+		# What went before, and what only the build needed; wheels stay in buildah's cache.
 		buildah rmi --prune --force >/dev/null 2>&1 || true
 	fi
 else
