@@ -135,7 +135,7 @@ def layout(tmp_path: Path, exchange: RunningSimulator) -> Iterator[Layout]:
             "airflow": [str(python), "-m", "airflow"],
             "mlflow": [str(mlflow_python()), "-c", "from mlflow.cli import cli; cli()"],
             "psql": ["psql"],
-            "/app/versitygw": [str(versitygw())],
+            "/usr/local/bin/versitygw": [str(versitygw())],
         }
         yield stack.enter_context(closing_all(Layout(tmp_path, made, addresses, programs, changes, replaced)))
 
