@@ -243,7 +243,7 @@ def test_wrong_setting_is_named(
 
 def test_probe_says_what_it_found_and_leaves_nothing(postgres: PostgresServer, empty_postgres: PostgresServer) -> None:
     """With tables it writes, reads back and deletes; without, it makes none."""
-    assert "schema 1 of 1, writes and reads" in check_postgres(postgres)
+    assert "schema 2 of 2, writes and reads" in check_postgres(postgres)
     assert "no tables yet" in check_postgres(empty_postgres)
 
     with closing(open_plain(empty_postgres)) as connection:
