@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 READ = "tickloop.adapters.opensearch.reading:Reading._ask"  # a search; an hour takes one or more
-PUT = "tickloop.adapters.s3.bucket:Bucket.put"
+PUT = "tickloop.adapters.s3.bucket:Bucket.put_file"
 DELETED = "tickloop.adapters.postgres.warehouse:_refuse_taken"  # after rows that must go are gone, before any comes
 COMMIT = "adbc_driver_postgresql.dbapi:Connection.commit"
 LEDGER_ROW = "tickloop.services.steps:_record"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
 
@@ -38,6 +36,7 @@ def test_interval_is_that_of_the_mean_times_the_periods() -> None:
     assert luck.period == "minute"
     assert luck.resampled.periods == 400
     assert luck.interval_krw == (luck.resampled.mean.low * 400, luck.resampled.mean.high * 400)
+    assert luck.interval_krw is not None
     assert luck.interval_krw[0] < run.profit_krw < luck.interval_krw[1]
     assert luck.periods_per_year == 525_600
 
@@ -53,8 +52,10 @@ def test_run_that_traded_once_says_nothing_of_chance() -> None:
     equity = [100.0] * 1_200 + [110.0] * 1_680
     run = track([DAY_0 + n * MINUTE_MS for n in range(2_880)], equity)
 
-    with pytest.raises(NotEnoughDataError, match=r"1 of 288 periods \(10 minutes\) brought .*; valid: at least 20"):
-        luck_of(run, np.random.default_rng(0))
+    luck = luck_of(run, np.random.default_rng(0))
+
+    assert luck.moved == 1
+    assert luck.interval_krw is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -67,8 +68,7 @@ def test_run_whose_profits_lie_in_one_stretch_has_a_finite_interval_or_none(seed
     run = track([DAY_0 + n * MINUTE_MS for n in range(2_880)], (1e5 + np.cumsum(minutes)).tolist(), 1e5)
 
     found = [run.profit_krw]
-    with contextlib.suppress(NotEnoughDataError):
-        found += luck_of(run, rng).interval_krw
+    found += luck_of(run, rng).interval_krw or ()
 
     assert np.abs(found).max() < 1e5
 

@@ -42,18 +42,21 @@ class Luck:
         period: name of the period whose profits were resampled: the longest of which there are `ENOUGH`, else minutes.
         record: of the same profits.
         probabilistic_sharpe: probability that the true ratio is above 0.
+        moved: periods that brought a profit or a loss.
     """
 
     period: str
     resampled: Resampled
     record: Record
     probabilistic_sharpe: float
+    moved: int
 
     @property
-    def interval_krw(self) -> tuple[float, float]:
-        """Limits of the profit over the same time."""
-        mean = self.resampled.mean
-        return mean.low * self.resampled.periods, mean.high * self.resampled.periods
+    def interval_krw(self) -> tuple[float, float] | None:
+        """Limits of the profit over the same time; None where it came in too few periods for resampling to bound it."""
+        mean, periods = self.resampled.mean, self.resampled.periods
+        limits = mean.low * periods, mean.high * periods
+        return limits if self.moved >= MIN_PERIODS and np.isfinite(limits).all() else None
 
     @property
     def periods_per_year(self) -> float:
@@ -88,28 +91,17 @@ def luck_of(track: Track, rng: np.random.Generator, trials: int = 1) -> Luck:
             lets it.
 
     Raises:
-        NotEnoughDataError: if the run covers fewer than `resampling.MIN_PERIODS` minutes, or so few of its periods
-            brought a profit or a loss that resampling cannot bound it.
+        NotEnoughDataError: if the run covers fewer than `resampling.MIN_PERIODS` minutes.
         DataError: if its equity is not finite.
     """
     period = period_for(int(track.ts_ms[0]), int(track.ts_ms[-1]) + MINUTE_MS)
     row = period_profits(track, period)
     if len(row) < MIN_PERIODS:
         raise NotEnoughDataError(f"the run covers {len(row)} minutes; valid: at least {MIN_PERIODS}")
-    if (moved := int(np.count_nonzero(row))) < MIN_PERIODS:
-        raise NotEnoughDataError(
-            f"{moved} of {len(row)} periods ({period}) brought a profit or a loss; valid: at least {MIN_PERIODS}"
-        )
     record = record_of(row)
     most = max(DEFAULT.resamples, MOST_DRAWN // len(row))
     plan = replace(DEFAULT, resamples=min(resamples_for(ALPHA, min(trials, _MOST_TOLD)), most))
-    luck = Luck(period, resampled(row, rng, plan), record, probabilistic_sharpe(record))
-    if not np.isfinite(luck.interval_krw).all():
-        raise NotEnoughDataError(
-            f"the profits come in so few of its stretches of {luck.resampled.mean_length:.0f} periods ({period}) that"
-            " resampling cannot bound them"
-        )
-    return luck
+    return Luck(period, resampled(row, rng, plan), record, probabilistic_sharpe(record), int(np.count_nonzero(row)))
 
 
 def choice_of(luck: Luck, trials: int, matrix: Floats | None = None) -> Choice:

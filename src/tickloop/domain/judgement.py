@@ -116,15 +116,15 @@ def _measured(section: str, measure: Callable[[], T], notes: dict[str, str]) -> 
 
 def _luck(luck: Luck) -> dict[str, Any]:
     drawn, record = luck.resampled, luck.record
-    low, high = luck.interval_krw
+    low, high = luck.interval_krw or (None, None)
     return {
         "period": luck.period,
         "periods": drawn.periods,
         "mean_block_periods": round(drawn.mean_length, 3),
         "resamples": drawn.resamples,
         "confidence": drawn.confidence,
-        "profit_low_krw": round(low, 4),
-        "profit_high_krw": round(high, 4),
+        "profit_low_krw": None if low is None else round(low, 4),
+        "profit_high_krw": None if high is None else round(high, 4),
         "p_mean": drawn.p_mean,
         "mean_per_period_krw": _estimate(drawn.mean),
         "sharpe_per_period": _estimate(drawn.sharpe),

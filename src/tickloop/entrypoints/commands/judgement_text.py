@@ -31,9 +31,9 @@ def _luck(luck: Mapping[str, Any] | None) -> dict[str, str]:
     low, high = luck["profit_low_krw"], luck["profit_high_krw"]
     period = luck["period"]
     sharpe = f"{luck['sharpe_per_period']['value']:.4f} per {period}, {luck['sharpe_annualised']:.2f} a year"
+    limits = "cannot be bounded" if low is None else f"{low:+,.0f} to {high:+,.0f} KRW in 95 % of cases"
     return {
-        "profit by chance": f"{low:+,.0f} to {high:+,.0f} KRW in 95 % of cases (blocks of {luck['periods']:,} periods:"
-        f" {period})",
+        "profit by chance": f"{limits} (blocks of {luck['periods']:,} periods: {period})",
         "p of its mean": f"{luck['p_mean']:.4g}, of a strategy worth nothing",
         "Sharpe ratio": f"{sharpe}; above 0 with probability {luck['probabilistic_sharpe']:.3f}",
     }

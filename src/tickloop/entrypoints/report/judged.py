@@ -26,7 +26,7 @@ def _luck(luck: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str]]:
         return
     limits = f"{krw(luck['profit_low_krw'], signed=True)} to {krw(luck['profit_high_krw'], signed=True)} KRW"
     drawn = f"{percent(luck['confidence'], 0)} of {luck['resamples']:,} resamples in blocks (period: {luck['period']})"
-    yield "Profit by chance", limits, drawn
+    yield "Profit by chance", limits if luck["profit_low_krw"] is not None else "cannot be bounded", drawn
     yield "p of its mean", number(luck["p_mean"]), "chance of as much from a strategy worth nothing"
     sharpe = luck["sharpe_per_period"]["value"]
     yield "Sharpe ratio", number(sharpe, 4), f"per {luck['period']}; {number(luck['sharpe_annualised'], 2)} a year"
