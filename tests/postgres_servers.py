@@ -60,9 +60,11 @@ def new_user(address: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     with admin(address) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-    yield name
-    with admin(address) as connection:
-        connection.execute(f"DROP ROLE {name}")
+    try:
+        yield name
+    finally:
+        with admin(address) as connection:
+            connection.execute(f"DROP ROLE {name}")
 
 
 @contextmanager
@@ -71,9 +73,11 @@ def new_database(address: str, owner: str, template: str = "template0") -> Itera
     name = f"test_{uuid.uuid4().hex}"
     with admin(address) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {owner} STRATEGY FILE_COPY")
-    yield server_at(address, name, owner)
-    with admin(address) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield server_at(address, name, owner)
+    finally:  # after a failed test too: its database would hold on to a role that other tests share
+        with admin(address) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager
